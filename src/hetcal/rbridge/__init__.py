@@ -1,0 +1,8 @@
+"""R from Python: the only room that imports rpy2, and only when R is first needed."""
+
+from __future__ import annotations
+
+from hetcal.rbridge.errors import RError, RMissing, RWarning
+from hetcal.rbridge.session import call, start, versions
+
+__all__ = ["RError", "RMissing", "RWarning", "call", "start", "versions"]

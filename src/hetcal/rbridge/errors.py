@@ -1,0 +1,38 @@
+"""What can go wrong between Python and R: one exception for R's errors, one for what is missing, one warning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class RError(RuntimeError):
+    """An R function stopped with an error.
+
+    Parameters
+    ----------
+    call : str
+        The R call that failed, shortened to a line; empty where R does not tell.
+    message : str
+        R's own message.
+    shapes : mapping of str to str
+        What was sent: the shape or type of each argument, by name.
+    """
+
+    def __init__(self, call: str, message: str, shapes: Mapping[str, str]) -> None:
+        super().__init__(call, message, dict(shapes))
+        self.call = call
+        self.message = message
+        self.shapes = dict(shapes)
+
+    def __str__(self) -> str:
+        sent = ", ".join(f"{name}: {shape}" for name, shape in self.shapes.items()) or "no arguments"
+        where = f"R's {self.call}" if self.call else "R"
+        return f"{where} stopped: {self.message} (sent {sent})"
+
+
+class RMissing(RuntimeError):
+    """R, rpy2 or an R package is not there; the message has the command that mends it."""
+
+
+class RWarning(UserWarning):
+    """A warning raised by R code, with the R call it came from."""

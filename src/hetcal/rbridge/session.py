@@ -1,0 +1,277 @@
+"""The one R inside this Python process: started when first needed, called under one lock, left as found.
+
+Start R on the main thread (R's signal and console set-up belong there); once it runs, any thread may call
+and calls wait for each other. A fork copies R's memory but not its consistency, so a forked child is
+refused. Each call leaves R's random state, the SIGINT handler, BLAS's thread count and the console as they
+were.
+
+Ctrl-C: while R computes, the main thread is inside C and Python's handler cannot run. The interpreter's
+wakeup file descriptor is written by the C-level handler all the same; a thread that reads it sets R's
+``R_interrupts_pending``, R raises its interrupt condition at its next check, and Python's own handler runs
+once R has unwound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import locale
+import logging
+import os
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hetcal.rbridge import conversion
+from hetcal.rbridge.errors import RError, RMissing, RWarning
+
+logger = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).parents[1] / "resources" / "R" / "R"
+PACKAGES = ("R", "hetGP", "mlr", "brnn", "mda", "randomForest")
+
+
+def start() -> None:
+    """Start R now rather than at the first call; does nothing when it runs already.
+
+    When to use: in a program that calls the bridge from threads, once on the main thread before them.
+
+    Raises
+    ------
+    RMissing
+        R or rpy2 is not installed, or the two do not fit together.
+    RuntimeError
+        Not on the main thread, or in a child forked from a process that had started R.
+
+    Examples
+    --------
+    >>> from hetcal import rbridge
+    >>> rbridge.start()
+    """
+    _running()
+
+
+def call(function: str, /, **arguments: Any) -> Any:
+    """Call a function of hetcal's R package and return its value as plain Python and numpy.
+
+    The functions are those of the package's own files (``R/R/*.R``), which reach hetGP and others as
+    ``pkg::fun``; R objects never leave the bridge.
+
+    Parameters
+    ----------
+    function : str
+        Name of the R function.
+    **arguments
+        Arrays, numbers, strings, booleans, None, and lists or dicts of these; see
+        `hetcal.rbridge.conversion` for what becomes what.
+
+    Returns
+    -------
+    dict, list, ndarray, scalar, str or None
+        A named R list is a dict; a vector of length one is a scalar unless R wraps it in ``I()``.
+
+    Raises
+    ------
+    RError
+        The R code stopped; has R's call, its message and the shapes of the arguments.
+    RMissing
+        R, rpy2 or an R package is not installed; the message has the command that mends it.
+    KeyboardInterrupt
+        Ctrl-C while R was computing. R has unwound and takes the next call.
+    TypeError, ValueError
+        A value that cannot cross, or a function that the package does not have.
+
+    Warns
+    -----
+    RWarning
+        Each warning of the R code, once.
+
+    Examples
+    --------
+    >>> from hetcal import rbridge
+    >>> rbridge.call("package_versions", packages=["stats"])  # doctest: +SKIP
+    {'stats': '4.2.2'}
+    """
+    return _running().call(function, arguments)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of R, rpy2 and the R packages hetcal works with; None for a package that is not installed.
+
+    Examples
+    --------
+    >>> from hetcal import rbridge
+    >>> rbridge.versions()["R"]  # doctest: +SKIP
+    '4.2.2'
+    """
+    from importlib.metadata import version
+
+    found = call("package_versions", packages=list(PACKAGES))
+    return {"R": found.pop("R"), "rpy2": version("rpy2"), **found}
+
+
+class Session:
+    """R embedded in this process, with the R package's functions loaded; made once, by `start`."""
+
+    def __init__(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        _check_installation()
+        self.pid = os.getpid()
+        self.rinterface = _start_embedded_r()
+        from rpy2.rinterface_lib import callbacks, openrlib
+
+        self._callbacks, self._library = callbacks, openrlib.rlib
+        # rpy2's own lock, so that a user's rpy2 code in another thread waits as well.
+        self._lock = openrlib.rlock
+        self._interrupts = _InterruptWatch(openrlib.rlib)
+        self.environment = self._load_sources()
+        self._bridge_call = self.environment["bridge_call"]
+        # Calling LAPACK's version loads it, so that the controller below finds every BLAS that R uses.
+        self.rinterface.baseenv["La_version"]()
+        self._blas = ThreadpoolController().select(user_api="blas")
+
+    def call(self, function: str, arguments: dict[str, Any]) -> Any:
+        """What `hetcal.rbridge.call` does, on this session."""
+        if function not in self.environment:
+            raise ValueError(f"hetcal's R package has no function {function!r}")
+        with self._lock, self._interrupts.during_call() as interrupted, self._console() as console:
+            sent = conversion.to_r(arguments, "arguments")
+            try:
+                with self._blas.limit(limits=1):
+                    outcome = self._bridge_call(self.rinterface.StrSexpVector([function]), sent)
+                outcome = conversion.from_r(outcome, function)
+            except self.rinterface.embedded.RRuntimeError as error:
+                if interrupted():
+                    raise KeyboardInterrupt from None
+                raise RError("", str(error).strip(), _shapes(arguments)) from None
+        if console:
+            logger.debug("%s printed: %s", function, "".join(console))
+        for warning in outcome["warnings"]:
+            text = f"{warning['message']} (in R's {warning['call'] or function})"
+            warnings.warn(text, RWarning, stacklevel=3)
+        if outcome["status"] == "ok":
+            return outcome["value"]
+        if outcome["status"] == "interrupt":
+            raise KeyboardInterrupt
+        if outcome["status"] == "missing":
+            package = outcome["package"]
+            raise RMissing(f"R's package {package} is not installed: run `hetcal install-r {package}`")
+        raise RError(outcome["call"], outcome["message"], _shapes(arguments))
+
+    @contextlib.contextmanager
+    def _console(self) -> Iterator[list[str]]:
+        """Collect what R prints, and answer its questions with an empty line instead of waiting for one."""
+        printed: list[str] = []
+        hooks = {
+            "consolewrite_print": printed.append,
+            "consolewrite_warnerror": printed.append,
+            "consoleread": lambda prompt: "",
+        }
+        with contextlib.ExitStack() as stack:
+            for name, hook in hooks.items():
+                stack.enter_context(self._callbacks.obj_in_module(self._callbacks, name, hook))
+            yield printed
+
+    def _load_sources(self) -> Any:
+        """The package's files in one environment that finds stats, utils and methods but not the user's workspace."""
+        r = self.rinterface.baseenv
+        stats = r["as.environment"](self.rinterface.StrSexpVector(["package:stats"]))
+        environment = r["new.env"](parent=stats)
+        for file in sorted(SOURCES.glob("*.R")):
+            r["sys.source"](self.rinterface.StrSexpVector([str(file)]), envir=environment)
+        return environment
+
+
+class _InterruptWatch:
+    """Turns SIGINT during a call into R's own interrupt."""
+
+    def __init__(self, library: Any) -> None:
+        self._library = library
+        self._wakeup, self._listener = socket.socketpair()
+        self._wakeup.setblocking(False)
+        self._guard = threading.Lock()
+        self._computing = False
+        self._seen = False
+        threading.Thread(target=self._listen, name="hetcal-r-interrupts", daemon=True).start()
+
+    def _listen(self) -> None:
+        while numbers := self._listener.recv(64):
+            with self._guard:
+                if self._computing and signal.SIGINT in numbers:
+                    self._library.R_interrupts_pending = 1
+
+    @contextlib.contextmanager
+    def during_call(self) -> Iterator[Any]:
+        """Watch while the body runs, then give a SIGINT that came to the handler that was there before."""
+        handler = signal.getsignal(signal.SIGINT)
+        if threading.current_thread() is not threading.main_thread() or not callable(handler):
+            yield lambda: False
+            return
+        self._seen = False
+        signal.signal(signal.SIGINT, self._note)
+        previous = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        self._computing = True
+        try:
+            yield lambda: self._seen
+        finally:
+            with self._guard:
+                self._computing = False
+            self._library.R_interrupts_pending = 0
+            signal.set_wakeup_fd(previous)
+            signal.signal(signal.SIGINT, handler)
+            if self._seen:
+                handler(signal.SIGINT, None)
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._seen = True
+
+
+_session: Session | None = None
+
+
+def _running() -> Session:
+    """The session of this process, started if need be."""
+    global _session
+    if _session is None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "R must be started on the main thread: call hetcal.rbridge.start() there before the threads"
+            )
+        _session = Session()
+    if _session.pid != os.getpid():
+        raise RuntimeError(
+            "R was started before this process was forked and cannot be used in the copy: start workers by "
+            'spawn (multiprocessing.get_context("spawn")), or start R only inside them'
+        )
+    return _session
+
+
+def _start_embedded_r() -> Any:
+    """rpy2's interface to a running R, with Python's SIGINT handler and locale as they were."""
+    from rpy2 import rinterface
+
+    handler = signal.getsignal(signal.SIGINT)
+    time_locale = locale.setlocale(locale.LC_TIME)
+    if not rinterface.embedded.isinitialized():
+        # A workspace that lies in the current folder must not be part of a calibration.
+        rinterface.embedded.set_initoptions(("rpy2", "--quiet", "--no-save", "--no-restore"))
+    try:
+        rinterface.initr()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        locale.setlocale(locale.LC_TIME, time_locale)
+    return rinterface
+
+
+def _shapes(arguments: dict[str, Any]) -> dict[str, str]:
+    return {name: conversion.shape_of(value) for name, value in arguments.items()}
+
+
+def _check_installation() -> None:
+    from hetcal.rbridge.install import check_installation
+
+    check_installation()
