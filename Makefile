@@ -1,0 +1,57 @@
+# make calibrate and make test do all; the first call sets up, later ones need no network.
+PYTHON := .venv/bin/python
+SET_UP := .venv/set-up
+BENCHMARKS := $(filter-out benchmarks/crash_test.py,$(sort $(wildcard benchmarks/*.py)))
+
+# A caller's Python settings must not change which packages are found.
+unexport PYTHONHOME PYTHONPATH
+
+.PHONY: help calibrate test lint bench crash-test check-r wheel setup clean
+
+help:
+	@echo "make calibrate   calibrate the 1978 school influenza and write its report"
+	@echo "make test        tests of the Python and the R half"
+	@echo "make lint        black, flake8 and mypy"
+	@echo "make bench       every benchmark, each against its named peer"
+	@echo "make crash-test  kill a study 1,000 times; nothing may be lost"
+	@echo "make check-r     R CMD check of the R package"
+	@echo "make wheel       a wheel in dist/"
+	@echo "make setup       only what the others need first"
+	@echo "make clean       remove what was built; .venv and results stay"
+
+setup: $(SET_UP)
+
+$(SET_UP): .ci/setup .ci/debian-packages.txt pyproject.toml
+	.ci/setup
+	@touch $@
+
+calibrate: $(SET_UP)
+	.venv/bin/hetcal run flu1978 --out results/flu1978
+	@echo "The report is $(abspath results/flu1978/report.html)"
+
+# One file's tests stay on one worker, so that its R fits are made once.
+test: $(SET_UP)
+	$(PYTHON) -m pytest -n 2 --dist loadfile
+	Rscript .ci/testthat.R
+
+lint: $(SET_UP)
+	black --check --quiet src tests benchmarks vignettes || (black --diff --quiet src tests benchmarks vignettes; exit 1)
+	flake8 src tests benchmarks vignettes
+	mypy
+
+bench: $(SET_UP)
+	@set -e; for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(PYTHON) $$benchmark; done
+
+crash-test: $(SET_UP)
+	$(PYTHON) benchmarks/crash_test.py --kills 1000
+
+check-r: $(SET_UP)
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cp -R R "$$folder/hetcal"; cd "$$folder"; \
+	R CMD build hetcal; R CMD check --no-manual hetcal_*.tar.gz
+
+wheel: $(SET_UP)
+	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .hypothesis src/hetcal.egg-info
+	find src tests benchmarks vignettes -name __pycache__ -type d -prune -exec rm -rf {} +
