@@ -11,20 +11,20 @@ def flu1978() -> pd.DataFrame:
     """
     Influenza in an English boarding school, 22 January to 4 February 1978.
 
-    Use it to try a calibration on a real outbreak that is small and closed: 763 boys lived in the school and 512 of
-    them fell ill.
+    Use it to try a calibration on a real outbreak that is small and closed: 763 boys lived in the school
+    and 512 of them fell ill.
 
     Returns
     -------
     DataFrame, 14 rows, one a day
-        ``day`` (days since 22 January 1978), ``date`` (Timestamp), ``in_bed`` (boys confined to bed on that day)
-        and ``convalescent`` (boys convalescing on that day). ``attrs`` holds ``source`` and ``licence`` (str),
-        ``population`` (boys in the school) and ``ill`` (boys who fell ill in all).
+        ``day`` (days since 22 January 1978), ``date`` (Timestamp), ``in_bed`` (boys confined to bed on that
+        day) and ``convalescent`` (boys convalescing on that day). ``attrs`` holds ``source`` and ``licence``
+        (str), ``population`` (boys in the school) and ``ill`` (boys who fell ill in all).
 
     Notes
     -----
-    A boy is counted on each of his days in bed, so ``in_bed`` adds up to 1,559 bed-days, 3.0 for each ill boy. In
-    bed is not the same as infectious.
+    A boy is counted on each of his days in bed, so ``in_bed`` adds up to 1,559 bed-days, 3.0 for each ill
+    boy. In bed is not the same as infectious.
 
     References
     ----------
