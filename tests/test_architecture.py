@@ -18,7 +18,7 @@ LAYERS = [
     {"parameters"},
     {"designs"},
     {"targets", "simulators", "data"},
-    {"ledger", "frames"},
+    {"ledger", "ledgerfile", "frames"},
     {"ensemble"},
     {"problem"},
     {"rbridge"},
