@@ -53,3 +53,12 @@ package_versions <- function(packages) {
 r_installation <- function() {
   list(home = R.home(), blas = as.character(extSoftVersion()["BLAS"]), lapack = La_library())
 }
+
+# A small fit for `hetcal doctor`: what was sent, the hyperparameters and R's own predictions.
+doctor_fit <- function(X, Z, X_new) {
+  model <- hetGP::mleHomGP(X, Z, covtype = "Gaussian")
+  list(
+    X = X, Z = Z, theta = I(model$theta), g = model$g, beta0 = as.vector(model$beta0),
+    eps = model$eps, mean = stats::predict(model, X_new)$mean
+  )
+}

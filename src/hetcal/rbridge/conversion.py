@@ -65,7 +65,7 @@ def from_r(value: Any, name: str = "value") -> Any:
     """Python value of an R object; `name` says in errors where in the result it is."""
     from rpy2 import rinterface
 
-    if value is rinterface.NULL or value.typeof == rinterface.RTYPES.NILSXP:
+    if value.typeof == rinterface.RTYPES.NILSXP:
         return None
     if isinstance(value, rinterface.ListSexpVector):
         return _list_from_r(value, name)
@@ -86,7 +86,9 @@ def from_r(value: Any, name: str = "value") -> Any:
         array = _booleans(np.array(value, order="C"))
     else:
         kind = value.typeof.name.removesuffix("SXP").lower()
-        raise TypeError(f"R returned an object of type {kind} as {name}: only vectors and lists cross the bridge")
+        raise TypeError(
+            f"R returned an object of type {kind} as {name}: only vectors and lists cross the bridge"
+        )
     if array.ndim == 1 and array.size == 1 and not keep:
         return array.item()
     return array
@@ -122,7 +124,9 @@ def _from_objects(array: np.ndarray, name: str) -> np.ndarray:
     """float64 array of Python objects, None and pandas' NA becoming R's NA."""
     import pandas as pd
 
-    missing = np.array([item is None or item is pd.NA for item in array.flat], dtype=bool).reshape(array.shape)
+    missing = np.array([item is None or item is pd.NA for item in array.flat], dtype=bool).reshape(
+        array.shape
+    )
     numbers = np.full(array.shape, NA_REAL)
     try:
         numbers[~missing] = array[~missing].astype(np.float64)
@@ -184,4 +188,7 @@ def _integers(array: np.ndarray) -> np.ndarray:
 def _booleans(array: np.ndarray) -> np.ndarray:
     missing = array == _NA_INTEGER
     values = array.astype(bool)
-    return np.where(missing, None, values) if missing.any() else values
+    if missing.any():
+        values = values.astype(object)
+        values[missing] = None
+    return values

@@ -1,4 +1,4 @@
-"""What can go wrong between Python and R: one exception for R's errors, one for what is missing, one warning."""
+"""What can go wrong between Python and R: an error of R's, a missing part, a warning."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from typing import Any
 
 from hetcal.rbridge import conversion
 from hetcal.rbridge.errors import RError, RMissing, RWarning
+from hetcal.rbridge.install import check_installation, does_not_load
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Session:
     def __init__(self) -> None:
         from threadpoolctl import ThreadpoolController
 
-        _check_installation()
+        check_installation()
         self.pid = os.getpid()
         self.rinterface = _start_embedded_r()
         from rpy2.rinterface_lib import callbacks, openrlib
@@ -177,7 +178,7 @@ class Session:
             yield printed
 
     def _load_sources(self) -> Any:
-        """The package's files in one environment that finds stats, utils and methods but not the user's workspace."""
+        """The package's files in an environment that finds stats, utils and methods, not the user's workspace."""
         r = self.rinterface.baseenv
         stats = r["as.environment"](self.rinterface.StrSexpVector(["package:stats"]))
         environment = r["new.env"](parent=stats)
@@ -196,6 +197,7 @@ class _InterruptWatch:
         self._guard = threading.Lock()
         self._computing = False
         self._seen = False
+        self._displaced_fd = -1
         threading.Thread(target=self._listen, name="hetcal-r-interrupts", daemon=True).start()
 
     def _listen(self) -> None:
@@ -203,6 +205,10 @@ class _InterruptWatch:
             with self._guard:
                 if self._computing and signal.SIGINT in numbers:
                     self._library.R_interrupts_pending = 1
+            if self._displaced_fd >= 0:
+                # An event loop (asyncio) learns of its signals by this descriptor.
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._displaced_fd, numbers)
 
     @contextlib.contextmanager
     def during_call(self) -> Iterator[Any]:
@@ -212,22 +218,24 @@ class _InterruptWatch:
             yield lambda: False
             return
         self._seen = False
-        signal.signal(signal.SIGINT, self._note)
-        previous = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         self._computing = True
+        signal.signal(signal.SIGINT, self._note)
+        self._displaced_fd = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
         try:
             yield lambda: self._seen
         finally:
             with self._guard:
                 self._computing = False
             self._library.R_interrupts_pending = 0
-            signal.set_wakeup_fd(previous)
+            signal.set_wakeup_fd(self._displaced_fd)
             signal.signal(signal.SIGINT, handler)
             if self._seen:
                 handler(signal.SIGINT, None)
 
     def _note(self, number: int, frame: Any) -> None:
+        """Python's handler during a call; it runs in time only where R is not computing yet, or prints."""
         self._seen = True
+        self._library.R_interrupts_pending = 1
 
 
 _session: Session | None = None
@@ -252,7 +260,10 @@ def _running() -> Session:
 
 def _start_embedded_r() -> Any:
     """rpy2's interface to a running R, with Python's SIGINT handler and locale as they were."""
-    from rpy2 import rinterface
+    try:
+        from rpy2 import rinterface
+    except (ImportError, OSError, ValueError, AttributeError) as error:
+        raise does_not_load(error) from error
 
     handler = signal.getsignal(signal.SIGINT)
     time_locale = locale.setlocale(locale.LC_TIME)
@@ -269,9 +280,3 @@ def _start_embedded_r() -> Any:
 
 def _shapes(arguments: dict[str, Any]) -> dict[str, str]:
     return {name: conversion.shape_of(value) for name, value in arguments.items()}
-
-
-def _check_installation() -> None:
-    from hetcal.rbridge.install import check_installation
-
-    check_installation()
