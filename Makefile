@@ -35,7 +35,7 @@ test: $(SET_UP)
 	Rscript .ci/testthat.R
 
 lint: $(SET_UP)
-	black --check --quiet src tests benchmarks vignettes || (black --diff --quiet src tests benchmarks vignettes; exit 1)
+	black --check --diff --quiet src tests benchmarks vignettes
 	flake8 src tests benchmarks vignettes
 	mypy
 
