@@ -47,10 +47,14 @@ crash-test: $(SET_UP)
 
 check-r: $(SET_UP)
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; cp -R R "$$folder/hetcal"; cd "$$folder"; \
-	R CMD build hetcal; R CMD check --no-manual hetcal_*.tar.gz
+	R CMD build hetcal; R CMD check --no-manual hetcal_*.tar.gz; \
+	! grep -q '^Status:.*WARNING' hetcal.Rcheck/00check.log
 
+# setuptools would pack what an earlier build left in build/.
 wheel: $(SET_UP)
-	$(PYTHON) -m pip wheel . --no-deps --no-build-isolation --wheel-dir dist
+	rm -rf build
+	$(PYTHON) -m pip wheel . --no-deps --no-index --no-build-isolation --wheel-dir dist
+	rm -rf build
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .hypothesis src/hetcal.egg-info
