@@ -85,7 +85,7 @@ def from_r(value: Any, name: str = "value") -> Any:
     elif isinstance(value, rinterface.BoolSexpVector):
         array = _booleans(np.array(value, order="C"))
     else:
-        kind = value.typeof.name.removesuffix("SXP").lower()
+        kind = rinterface.baseenv["typeof"](value)[0]
         raise TypeError(
             f"R returned an object of type {kind} as {name}: only vectors and lists cross the bridge"
         )
@@ -142,9 +142,9 @@ def _array_to_r(array: np.ndarray) -> Any:
     if array.dtype.kind == "U":
         vector = rinterface.StrSexpVector(flat.tolist())
     elif array.dtype.kind == "b":
-        vector = rinterface.BoolSexpVector.from_memoryview(memoryview(flat.astype(np.int32)))
+        vector = rinterface.BoolSexpVector.from_memoryview(flat.astype(np.int32).data)
     else:
-        vector = rinterface.FloatSexpVector.from_memoryview(memoryview(np.ascontiguousarray(flat)))
+        vector = rinterface.FloatSexpVector.from_memoryview(np.ascontiguousarray(flat).data)
     if array.ndim > 1:
         vector.do_slot_assign("dim", rinterface.IntSexpVector(array.shape))
     return vector

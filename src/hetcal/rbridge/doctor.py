@@ -1,4 +1,4 @@
-"""Is everything there, does it fit together, does a fit come out right, and which command mends what is not?"""
+"""Is everything there, does it fit together, does a fit come out right? And which command mends it if not."""
 
 from __future__ import annotations
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TextIO
 
@@ -88,9 +87,10 @@ def check_installation() -> None:
     """
     home = r_home()
     r_version = _r_version(home)
-    if importlib.util.find_spec("rpy2") is None:
-        raise RMissing(f"rpy2 is not installed: run `pip install '{rpy2_pin(r_version)}'`")
-    rpy2_version = version("rpy2")
+    try:
+        rpy2_version = version("rpy2")
+    except PackageNotFoundError:
+        raise RMissing(f"rpy2 is not installed: run `pip install '{rpy2_pin(r_version)}'`") from None
     if _numbers(rpy2_version) >= (3, 6) and r_version < (4, 5):
         found = ".".join(map(str, r_version))
         raise RMissing(

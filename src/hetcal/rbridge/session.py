@@ -4,11 +4,6 @@ Start R on the main thread (R's signal and console set-up belong there); once it
 and calls wait for each other. A fork copies R's memory but not its consistency, so a forked child is
 refused. Each call leaves R's random state, the SIGINT handler, BLAS's thread count and the console as they
 were.
-
-Ctrl-C: while R computes, the main thread is inside C and Python's handler cannot run. The interpreter's
-wakeup file descriptor is written by the C-level handler all the same; a thread that reads it sets R's
-``R_interrupts_pending``, R raises its interrupt condition at its next check, and Python's own handler runs
-once R has unwound.
 """
 
 from __future__ import annotations
@@ -18,8 +13,8 @@ import locale
 import logging
 import os
 import signal
-import socket
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +22,7 @@ from typing import Any
 
 from hetcal.rbridge import conversion
 from hetcal.rbridge.errors import RError, RMissing, RWarning
+from hetcal.rbridge.guards import InterruptWatch, StackLimit
 from hetcal.rbridge.install import check_installation, does_not_load
 
 logger = logging.getLogger(__name__)
@@ -128,7 +124,8 @@ class Session:
         self._callbacks, self._library = callbacks, openrlib.rlib
         # rpy2's own lock, so that a user's rpy2 code in another thread waits as well.
         self._lock = openrlib.rlock
-        self._interrupts = _InterruptWatch(openrlib.rlib)
+        self._stack_limit = StackLimit(openrlib.rlib)
+        self._interrupts = InterruptWatch(openrlib.rlib)
         self.environment = self._load_sources()
         self._bridge_call = self.environment["bridge_call"]
         # Calling LAPACK's version loads it, so that the controller below finds every BLAS that R uses.
@@ -137,15 +134,19 @@ class Session:
 
     def call(self, function: str, arguments: dict[str, Any]) -> Any:
         """What `hetcal.rbridge.call` does, on this session."""
-        if function not in self.environment:
-            raise ValueError(f"hetcal's R package has no function {function!r}")
-        with self._lock, self._interrupts.during_call() as interrupted, self._console() as console:
-            sent = conversion.to_r(arguments, "arguments")
+        with (
+            self._lock,
+            self._stack_limit.of_this_thread(),
+            self._interrupts.during_call() as interrupted,
+            self._console() as console,
+        ):
             try:
-                with self._blas.limit(limits=1):
-                    outcome = self._bridge_call(self.rinterface.StrSexpVector([function]), sent)
-                outcome = conversion.from_r(outcome, function)
-            except self.rinterface.embedded.RRuntimeError as error:
+                outcome = self._evaluate(function, arguments)
+            except BaseException as error:
+                # rpy2 frees R objects when Python does: that must be now, not in another thread's call.
+                traceback.clear_frames(error.__traceback__)
+                if not isinstance(error, self.rinterface.embedded.RRuntimeError):
+                    raise
                 if interrupted():
                     raise KeyboardInterrupt from None
                 raise RError("", str(error).strip(), _shapes(arguments)) from None
@@ -163,6 +164,15 @@ class Session:
             raise RMissing(f"R's package {package} is not installed: run `hetcal install-r {package}`")
         raise RError(outcome["call"], outcome["message"], _shapes(arguments))
 
+    def _evaluate(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Outcome of the R call; no R object outlives this function."""
+        if function not in self.environment:
+            raise ValueError(f"hetcal's R package has no function {function!r}")
+        sent = conversion.to_r(arguments, "arguments")
+        with self._blas.limit(limits=1):
+            outcome = self._bridge_call(self.rinterface.StrSexpVector([function]), sent)
+        return conversion.from_r(outcome, f"{function}()")
+
     @contextlib.contextmanager
     def _console(self) -> Iterator[list[str]]:
         """Collect what R prints, and answer its questions with an empty line instead of waiting for one."""
@@ -178,64 +188,13 @@ class Session:
             yield printed
 
     def _load_sources(self) -> Any:
-        """The package's files in an environment that finds stats, utils and methods, not the user's workspace."""
+        """The package's files, in an environment that finds stats and utils but not the user's workspace."""
         r = self.rinterface.baseenv
         stats = r["as.environment"](self.rinterface.StrSexpVector(["package:stats"]))
         environment = r["new.env"](parent=stats)
         for file in sorted(SOURCES.glob("*.R")):
             r["sys.source"](self.rinterface.StrSexpVector([str(file)]), envir=environment)
         return environment
-
-
-class _InterruptWatch:
-    """Turns SIGINT during a call into R's own interrupt."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._wakeup, self._listener = socket.socketpair()
-        self._wakeup.setblocking(False)
-        self._guard = threading.Lock()
-        self._computing = False
-        self._seen = False
-        self._displaced_fd = -1
-        threading.Thread(target=self._listen, name="hetcal-r-interrupts", daemon=True).start()
-
-    def _listen(self) -> None:
-        while numbers := self._listener.recv(64):
-            with self._guard:
-                if self._computing and signal.SIGINT in numbers:
-                    self._library.R_interrupts_pending = 1
-            if self._displaced_fd >= 0:
-                # An event loop (asyncio) learns of its signals by this descriptor.
-                with contextlib.suppress(BlockingIOError):
-                    os.write(self._displaced_fd, numbers)
-
-    @contextlib.contextmanager
-    def during_call(self) -> Iterator[Any]:
-        """Watch while the body runs, then give a SIGINT that came to the handler that was there before."""
-        handler = signal.getsignal(signal.SIGINT)
-        if threading.current_thread() is not threading.main_thread() or not callable(handler):
-            yield lambda: False
-            return
-        self._seen = False
-        self._computing = True
-        signal.signal(signal.SIGINT, self._note)
-        self._displaced_fd = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
-        try:
-            yield lambda: self._seen
-        finally:
-            with self._guard:
-                self._computing = False
-            self._library.R_interrupts_pending = 0
-            signal.set_wakeup_fd(self._displaced_fd)
-            signal.signal(signal.SIGINT, handler)
-            if self._seen:
-                handler(signal.SIGINT, None)
-
-    def _note(self, number: int, frame: Any) -> None:
-        """Python's handler during a call; it runs in time only where R is not computing yet, or prints."""
-        self._seen = True
-        self._library.R_interrupts_pending = 1
 
 
 _session: Session | None = None
