@@ -1,0 +1,4 @@
+library(testthat)
+library(hetcal)
+
+test_check("hetcal")
