@@ -1,0 +1,182 @@
+"""Where runs are made: in this process or in worker processes (`hetcal.dask_executor`: on a Dask cluster).
+
+An executor takes chunks of runs and gives back their results, or `Lost` for a chunk that took its process
+with it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Collection, Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from hetcal import workers as worker
+from hetcal.simulators.base import RunResult, run_many, to_bytes
+from hetcal.threads import single_blas_thread
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A chunk without results: why, or None when its runs cannot be to blame and it is to be sent again."""
+
+    reason: str | None
+
+
+Outcome = list[RunResult] | Lost
+
+
+class Executor(Protocol):
+    """What `hetcal.ensemble.execute` needs: a context manager with room for `slots` chunks at a time."""
+
+    @property
+    def slots(self) -> int:
+        ...
+
+    def __enter__(self) -> Self:
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        ...
+
+    def submit(self, theta: np.ndarray, seeds: np.ndarray) -> Hashable:
+        """Take a chunk: theta (n, d), seeds (n,); returns a token for it."""
+        ...
+
+    def finished(self, tokens: Collection[Any], wait: bool = True) -> Iterator[tuple[Any, Outcome]]:
+        """Those chunks that are finished; with `wait` at least one."""
+        ...
+
+
+class Serial:
+    """Runs in this process: no time limit, and a run that kills its process kills this one."""
+
+    slots = 1
+
+    def __init__(self, simulator: Any) -> None:
+        self._simulator = simulator
+        self._results: dict[object, Outcome] = {}
+
+    def __enter__(self) -> Self:
+        self._threads = single_blas_thread()
+        self._threads.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.__exit__(None, None, None)
+
+    def submit(self, theta: np.ndarray, seeds: np.ndarray) -> object:
+        """Run a chunk now."""
+        token = object()
+        self._results[token] = run_many(self._simulator, theta, seeds)
+        return token
+
+    def finished(self, tokens: Collection[Any], wait: bool = True) -> Iterator[tuple[Any, Outcome]]:
+        """All of them."""
+        for token in tokens:
+            yield token, self._results[token]
+            del self._results[token]
+
+
+class Processes:
+    """Worker processes on this machine, by pebble: each run can be stopped, and may kill its process."""
+
+    def __init__(self, simulator: bytes, workers: int, time_limit: float | None) -> None:
+        self.slots = 2 * workers  # so that a worker need not wait for the ledger
+        self._simulator = simulator
+        self._workers = workers
+        self._time_limit = time_limit
+        self._broken = 0
+
+    def __enter__(self) -> Self:
+        self._pool = self._new_pool()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+    def _new_pool(self) -> Any:
+        import pebble
+
+        return pebble.ProcessPool(
+            self._workers,
+            initializer=worker.start,
+            initargs=(self._simulator,),
+            context=worker.WorkerContext(),
+        )
+
+    def submit(self, theta: np.ndarray, seeds: np.ndarray) -> Any:
+        """Queue a chunk; the time limit counts from when a worker takes it."""
+        return self._pool.schedule(worker.run, args=(theta, seeds), timeout=self._time_limit)
+
+    def finished(self, tokens: Collection[Any], wait: bool = True) -> Iterator[tuple[Any, Outcome]]:
+        """Chunks that are done, failed or stopped."""
+        done: set[Any] = set()
+        while not done:
+            done, _ = concurrent.futures.wait(
+                tokens, timeout=1.0 if wait else 0.0, return_when=concurrent.futures.FIRST_COMPLETED
+            )
+            if not wait:
+                break
+            if not done and not self._pool.active:
+                self._restart()
+                done = set(tokens)
+        for token in done:
+            yield token, self._outcome(token)
+
+    def _restart(self) -> None:
+        """Another pool in place of one whose idle worker died, which breaks it."""
+        self._broken += 1
+        if self._broken > 3:
+            raise RuntimeError(
+                "the worker processes die before they take a run: look for memory that runs out or a limit "
+                "on processes, "
+                "or use workers=1"
+            )
+        self._pool.stop()
+        self._pool.join()
+        self._pool = self._new_pool()
+
+    def _outcome(self, future: Any) -> Outcome:
+        """Results of a chunk, or why there are none."""
+        import pebble
+
+        if not future.done():
+            return Lost(None)
+        try:
+            results = future.result()
+        except pebble.ProcessExpired as error:
+            code = 0 if error.exitcode == worker.EXITED_WITH_0 else error.exitcode
+            return Lost(f"killed its process (exit code {code})")
+        except concurrent.futures.TimeoutError:
+            return Lost(f"exceeded the time limit of {self._time_limit:g} s and was stopped")
+        self._broken = 0
+        return results
+
+
+def choose(simulator: Any, workers: int, executor: Any, time_limit: float | None) -> Executor:
+    """The executor for what the user asked for.
+
+    Raises
+    ------
+    TypeError
+        When `executor` is no Dask client, or the simulator cannot be sent to a worker.
+    """
+    if executor is None and workers == 1 and time_limit is None:
+        return Serial(simulator)
+    try:
+        data = to_bytes(simulator)
+    except Exception as error:
+        raise TypeError(
+            f"simulator {simulator.name!r} cannot be sent to worker processes ({type(error).__name__}: "
+            f"{error}): open "
+            "files, locks and connections inside the run, or use workers=1 without a time limit"
+        ) from error
+    if executor is None:
+        return Processes(data, workers, time_limit)
+    from hetcal.dask_executor import Dask
+
+    return Dask(data, executor, time_limit)
