@@ -43,14 +43,24 @@ class Simulator(Protocol):
         Shape of each output; ``()`` is a scalar.
     """
 
-    name: str
-    version: str
-    parameters: tuple[str, ...]
-    outputs: dict[str, Shape]
+    @property
+    def name(self) -> str:
+        """Name in the ledger."""
 
-    def __call__(self, theta: dict[str, float], seed: int) -> dict[str, Any]:
+    @property
+    def version(self) -> str:
+        """The author's version of the model."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+
+    @property
+    def outputs(self) -> Mapping[str, Shape]:
+        """Shape of each output."""
+
+    def __call__(self, theta: dict[str, float], seed: int) -> Mapping[str, Any]:
         """Outputs of one run at one parameter set."""
-        ...
 
 
 class RunResult(NamedTuple):
@@ -168,16 +178,16 @@ def check_simulator(simulator: Any) -> None:
 
     Examples
     --------
-    >>> check_simulator(3)
+    >>> check_simulator(3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    TypeError: simulator 3 has no attribute 'name': a simulator has name, version, parameters, outputs and is ...
+    TypeError: simulator 3 has no attribute 'name': a simulator has name, version, ...
     """
     for attribute in ("name", "version", "parameters", "outputs"):
         if not hasattr(simulator, attribute):
             raise TypeError(
                 f"simulator {simulator!r} has no attribute {attribute!r}: a simulator has name, version, "
-                "parameters, outputs and is called with (theta, seed); hetcal.simulator makes one of a function"
+                "parameters and outputs and is called with (theta, seed); or decorate a function"
             )
     for attribute in ("name", "version"):
         value = getattr(simulator, attribute)

@@ -20,14 +20,18 @@ import linecache
 import random
 import struct
 import sys
+import threading
 import types
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 PROTOCOL = ("name", "version", "parameters", "outputs")
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 # Of a class, what Python adds by itself and what no result depends on.
 _CLASS_NOISE = frozenset(
@@ -76,6 +80,13 @@ def fingerprint(simulator: Any) -> str:
         walk.feed(declared, "fingerprint")
     else:
         raise TypeError(f"fingerprint of simulator {simulator.name!r} is {declared!r}: give a non-empty text")
+    return walk.hash.hexdigest()
+
+
+def content_hash(value: Any, where: str) -> str:
+    """Hexadecimal SHA-256 of a value's content, functions by their code; ``where`` names it in errors."""
+    walk = _Walk(value)
+    walk.feed(value, where)
     return walk.hash.hexdigest()
 
 
@@ -153,8 +164,12 @@ class _Walk:
             self.token(type(value).__name__, value if isinstance(value, bytes) else str(value))
         elif isinstance(value, float):
             self.token("float", struct.pack("<d", value))
+        elif isinstance(value, np.generic) and value.dtype.kind in "biufc":
+            self.feed(value.item(), where)
         elif isinstance(value, (np.ndarray, np.generic)):
             self.feed_array(np.asarray(value), where)
+        elif isinstance(value, _LOCKS):
+            self.token("lock")  # decides who runs when, not what comes out
         elif isinstance(value, types.CodeType):
             self.feed_code(value, where)
         elif isinstance(value, types.ModuleType):
@@ -267,9 +282,7 @@ class _Walk:
         elif kind in (set, frozenset):
             self.token(*sorted(self.digest(element, where) for element in value))
         elif kind in (dict, types.MappingProxyType):
-            for digest, key in sorted(
-                ((self.digest(key, where), key) for key in value), key=lambda pair: pair[0]
-            ):
+            for digest, key in sorted(((self.digest(key, where), key) for key in value), key=itemgetter(0)):
                 self.token(digest)
                 yield f"entry {key!r}", value[key]
         elif isinstance(value, types.MethodType):
@@ -302,8 +315,8 @@ class _Walk:
             kept = reduce(value) if reduce else value.__reduce_ex__(2)
         except Exception as error:
             raise TypeError(
-                f"{where} is a {type(value).__name__}, whose content cannot be fingerprinted ({error}): make it "
-                "inside the run, or give the simulator a text attribute `fingerprint` that changes when it does"
+                f"{where} is a {type(value).__name__}, which has no fixed content to fingerprint ({error}): "
+                "make it inside the run, or give the simulator a text attribute `fingerprint` instead"
             ) from error
         if isinstance(kept, str):
             self.token(kept)
