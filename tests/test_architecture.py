@@ -14,12 +14,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "hetcal"
 
 # From the ground up. A room may use the layers below it and, one way only, its neighbours on its own.
 LAYERS = [
-    {"streams", "progress", "threads", "workers"},
+    {"streams", "progress", "threads"},
     {"parameters"},
     {"designs"},
     {"targets", "losses", "simulators", "data"},
     {"ledger", "ledgerfile", "studylog", "frames"},
-    {"ensemble"},
+    {"ensemble", "executors", "dask_executor", "workers"},
     {"problem"},
     {"rbridge"},
     {"emulators"},
