@@ -1,4 +1,4 @@
-"""Runs per second of StochasticSIR against numpy vectorised over runs, the same law at draws of the flu prior."""
+"""Runs per second of StochasticSIR against numpy vectorised over runs, at draws of the flu prior."""
 
 from __future__ import annotations
 
@@ -67,10 +67,11 @@ def main() -> None:
             f"{ours:.3f} s ({RUNS / ours:,.0f} runs/s), numpy {np.__version__}: {theirs:.2f} s "
             f"({RUNS / theirs:,.0f} runs/s), ratio {theirs / ours:.1f}x"
         )
-    mean, other = compiled["total_infected"].mean(), peer["total_infected"].mean()
-    error = np.hypot(compiled["total_infected"].std(), peer["total_infected"].std()) / np.sqrt(RUNS)
+    mean, other = (outputs["total_infected"].mean() for outputs in (compiled, peer))
+    spread = np.hypot(compiled["total_infected"].std(), peer["total_infected"].std())
+    gap = abs(mean - other) / (spread / np.sqrt(RUNS))
     print(
-        f"SIR, same law: mean total infected {mean:.1f} and {other:.1f}, {abs(mean - other) / error:.1f} SE apart"
+        f"SIR, same law: mean total infected {mean:.1f}, numpy {other:.1f}, {gap:.1f} standard errors apart"
     )
 
 

@@ -156,10 +156,12 @@ def run(
         before = susceptible
         for _ in range(steps_per_day):
             hazard = hazard_each * infected
-            cases = binomial_quantile(
-                keyed_uniform(key, event), susceptible, 1.0 - math.exp(-hazard), -hazard
-            )
-            recovered = binomial_quantile(keyed_uniform(key, event + 1), infected, recovery, log_stay)
+            u, cases, recovered = keyed_uniform(key, event), 0, 0
+            if u > 1.0 - susceptible * hazard:  # else none: P(0) >= 1 - mean, and no exponential is needed
+                cases = binomial_quantile(u, susceptible, 1.0 - math.exp(-hazard), -hazard)
+            u = keyed_uniform(key, event + 1)
+            if u > 1.0 - infected * recovery:
+                recovered = binomial_quantile(u, infected, recovery, log_stay)
             susceptible -= cases
             infected += cases - recovered
             event += 2
