@@ -6,7 +6,7 @@
 bridge_call <- function(name, arguments) {
   had_seed <- exists(".Random.seed", globalenv(), inherits = FALSE)
   seed <- if (had_seed) get(".Random.seed", globalenv(), inherits = FALSE)
-  on.exit(restore_seed(had_seed, seed))
+  on.exit(suspendInterrupts(restore_seed(had_seed, seed)))
   warnings <- list()
   note_warning <- function(w) {
     warnings[[length(warnings) + 1L]] <<- list(message = conditionMessage(w), call = short_call(w))

@@ -48,6 +48,10 @@ signals_itself <- function(signal) {
 computes_forever <- function() while (TRUE) sqrt(2)
 prints_forever <- function() while (TRUE) cat("still here\n")
 fits_forever <- function(X, Z) while (TRUE) hetGP::mleHetGP(X, Z, covtype = "Matern5_2")
+sums <- function(X) {
+  for (i in 1:500) s <- sum(X)
+  X
+}
 sleeps <- function(seconds) Sys.sleep(seconds)
 recurses <- function(n) tryCatch(sapply(1, function(i) do.call(recurses, list(n + 1))), warning = identity)
 raw_fit <- function(X, Z) {

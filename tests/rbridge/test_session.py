@@ -50,8 +50,23 @@ def test_an_unknown_function_is_refused(r):
 
 
 def test_a_missing_r_package_names_the_command(r):
-    with pytest.raises(rbridge.RMissing, match="`hetcal install-r nosuchpackage`"):
+    with pytest.raises(
+        rbridge.RMissing, match=r"""nosuchpackage is not.*install.packages\("nosuchpackage"\)"""
+    ):
         r("uses_absent_package")
+
+
+def test_without_hetgp_the_command_is_hetcals_own(needs_r, run_python, evaluate, tmp_path):
+    # An R that does not look into the folder of hetGP.
+    home = evaluate("R.home()")[0]
+    profile = tmp_path / "profile.R"
+    profile.write_text(f".libPaths('{home}/library', include.site = FALSE)\n")
+    done = run_python(
+        "load_probes()\ntry:\n    rbridge.call('raw_fit', X=1, Z=1)\n"
+        "except rbridge.RMissing as missing:\n    print(missing)",
+        R_PROFILE_USER=str(profile),
+    )
+    assert done.stdout == "R's package hetGP is not installed: run `hetcal install-r`\n", done.stderr
 
 
 def test_the_console_stays_silent(r, capfd):
@@ -197,6 +212,43 @@ print(rbridge.call("echo", x=5))
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert (out, err) == ("interrupted\n5.0\n", "")
+
+
+def test_ctrl_c_at_any_moment_of_a_call_leaves_the_bridge_whole(needs_r, run_python):
+    done = run_python(
+        """
+import os, random, signal, threading, time
+import numpy as np
+load_probes()
+rng, X, inside, over = random.Random(1), np.ones((50, 3)), [], threading.Event()
+
+def handler(number, frame):
+    if inside:
+        inside.clear()
+        raise KeyboardInterrupt
+
+def interrupt():
+    while not over.is_set():
+        time.sleep(0.003 * rng.random())
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, handler)
+sender = threading.Thread(target=interrupt)
+sender.start()
+answered = interrupted = 0
+while answered < 100 or interrupted < 100:
+    try:
+        inside.append(True)
+        answered += np.array_equal(rbridge.call("sums", X=X), X)
+        inside.clear()
+    except KeyboardInterrupt:
+        interrupted += 1
+over.set()
+sender.join()
+print(signal.getsignal(signal.SIGINT) is handler, signal.set_wakeup_fd(-1), rbridge.call("echo", x=6))
+"""
+    )
+    assert (done.stdout, done.stderr) == ("True -1 6.0\n", "")
 
 
 def test_a_users_own_handler_is_called_after_r_has_unwound(r, evaluate):

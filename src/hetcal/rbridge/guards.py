@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -68,48 +68,86 @@ class InterruptWatch:
         self._library = library
         self._wakeup, self._listener = socket.socketpair()
         self._wakeup.setblocking(False)
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
+        self._drained = threading.Event()
+        self._watching = False
         self._computing = False
         self._seen = False
+        self._told = False
         self._displaced_fd = -1
         threading.Thread(target=self._listen, name="hetcal-r-interrupts", daemon=True).start()
 
-    def _listen(self) -> None:
-        while numbers := self._listener.recv(64):
-            with self._guard:
-                if self._computing and signal.SIGINT in numbers:
-                    self._library.R_interrupts_pending = 1
-            if self._displaced_fd >= 0:
-                # An event loop (asyncio) learns of its signals by this descriptor.
-                with contextlib.suppress(BlockingIOError):
-                    os.write(self._displaced_fd, numbers)
+    @property
+    def seen(self) -> bool:
+        """Whether a SIGINT came during this call."""
+        return self._seen
 
     @contextlib.contextmanager
-    def during_call(self) -> Iterator[Callable[[], bool]]:
-        """Watch while the body runs, then hand a SIGINT that came to the handler that was there before.
-
-        Yields a function that tells whether one came.
-        """
+    def during_call(self) -> Iterator[None]:
+        """Hold SIGINT back while the body runs, then hand it to the handler that was there before."""
         handler = signal.getsignal(signal.SIGINT)
         if threading.current_thread() is not threading.main_thread() or not callable(handler):
-            yield lambda: False
+            yield
             return
-        self._seen = False
-        self._computing = True
+        self._seen, self._told = False, False
         signal.signal(signal.SIGINT, self._note)
         self._displaced_fd = signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        self._watching = True
         try:
-            yield lambda: self._seen
+            yield
+        finally:
+            self._watching = False
+            signal.set_wakeup_fd(self._displaced_fd)
+            # This runs the handlers of signals that are still pending before it sets the new one.
+            signal.signal(signal.SIGINT, handler)
+            if self._seen:
+                self._drain()
+                self._seen = False
+                handler(signal.SIGINT, None)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Let SIGINT reach R while the body runs.
+
+        The body must be one protected evaluation: an interrupt that R meets outside of one jumps into
+        frames that are gone.
+        """
+        self._computing = self._watching
+        if self._seen:
+            self._tell_r()
+        try:
+            yield
         finally:
             with self._guard:
                 self._computing = False
-            self._library.R_interrupts_pending = 0
-            signal.set_wakeup_fd(self._displaced_fd)
-            signal.signal(signal.SIGINT, handler)
-            if self._seen:
-                handler(signal.SIGINT, None)
+                self._library.R_interrupts_pending = 0
+
+    def _tell_r(self) -> None:
+        # Once a call: R may be cleaning up after the first.
+        with self._guard:
+            if self._computing and not self._told:
+                self._told = True
+                self._library.R_interrupts_pending = 1
 
     def _note(self, number: int, frame: Any) -> None:
         """Python's handler during a call; it runs in time only where R is not computing yet, or prints."""
         self._seen = True
-        self._library.R_interrupts_pending = 1
+        self._tell_r()
+
+    def _listen(self) -> None:
+        """Read signal numbers as they come; the number 0 asks whether all before it were read."""
+        while numbers := self._listener.recv(64):
+            if signal.SIGINT in numbers:
+                self._tell_r()
+            if self._displaced_fd >= 0:
+                # An event loop (asyncio) learns of its signals by this descriptor.
+                with contextlib.suppress(BlockingIOError):
+                    os.write(self._displaced_fd, numbers.replace(b"\0", b""))
+            if 0 in numbers:
+                self._drained.set()
+
+    def _drain(self) -> None:
+        """Wait until the listener has read this call's signals, lest one of them interrupts the next."""
+        self._drained.clear()
+        self._wakeup.send(b"\0")
+        self._drained.wait()

@@ -113,6 +113,12 @@ def does_not_load(error: Exception) -> RMissing:
     )
 
 
+def package_missing(package: str) -> RMissing:
+    """What to raise when R code needs a package that is not installed."""
+    command = "hetcal install-r" if package in PACKAGES else f"Rscript -e 'install.packages(\"{package}\")'"
+    return RMissing(f"R's package {package} is not installed: run `{command}`")
+
+
 def install_r(packages: Sequence[str] = PACKAGES, stream: TextIO | None = None) -> None:
     """Install the R packages that are missing, from CRAN (the mirror set in R, else the first one).
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from hetcal.rbridge import conversion
-from hetcal.rbridge.errors import RError, RMissing, RWarning
+from hetcal.rbridge.errors import RError, RWarning
 from hetcal.rbridge.guards import InterruptWatch, StackLimit
-from hetcal.rbridge.install import check_installation, does_not_load
+from hetcal.rbridge.install import check_installation, does_not_load, package_missing
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +136,8 @@ class Session:
         """What `hetcal.rbridge.call` does, on this session."""
         with (
             self._lock,
+            self._interrupts.during_call(),
             self._stack_limit.of_this_thread(),
-            self._interrupts.during_call() as interrupted,
             self._console() as console,
         ):
             try:
@@ -147,7 +147,7 @@ class Session:
                 traceback.clear_frames(error.__traceback__)
                 if not isinstance(error, self.rinterface.embedded.RRuntimeError):
                     raise
-                if interrupted():
+                if self._interrupts.seen:
                     raise KeyboardInterrupt from None
                 raise RError("", str(error).strip(), _shapes(arguments)) from None
         if console:
@@ -160,17 +160,19 @@ class Session:
         if outcome["status"] == "interrupt":
             raise KeyboardInterrupt
         if outcome["status"] == "missing":
-            package = outcome["package"]
-            raise RMissing(f"R's package {package} is not installed: run `hetcal install-r {package}`")
+            raise package_missing(outcome["package"])
         raise RError(outcome["call"], outcome["message"], _shapes(arguments))
 
     def _evaluate(self, function: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Outcome of the R call; no R object outlives this function."""
-        if function not in self.environment:
-            raise ValueError(f"hetcal's R package has no function {function!r}")
+        try:
+            self.environment[function]
+        except KeyError:
+            raise ValueError(f"hetcal's R package has no function {function!r}") from None
         sent = conversion.to_r(arguments, "arguments")
-        with self._blas.limit(limits=1):
-            outcome = self._bridge_call(self.rinterface.StrSexpVector([function]), sent)
+        name = self.rinterface.StrSexpVector([function])
+        with self._blas.limit(limits=1), self._interrupts.computing():
+            outcome = self._bridge_call(name, sent)
         return conversion.from_r(outcome, f"{function}()")
 
     @contextlib.contextmanager
