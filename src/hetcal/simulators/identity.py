@@ -9,14 +9,10 @@ stands in for it.
 
 from __future__ import annotations
 
-import ast
-import copy
 import copyreg
-import dis
 import functools
 import hashlib
 import importlib.util
-import linecache
 import random
 import struct
 import sys
@@ -29,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from hetcal.simulators.source import constants_of, imports_made, names_used, normalised_source
+
 PROTOCOL = ("name", "version", "parameters", "outputs")
 
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -37,7 +35,7 @@ _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 _CLASS_NOISE = frozenset(
     "__dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __slots__ __repr__ __str__ "
     "__match_args__ __dataclass_fields__ __dataclass_params__ __abstractmethods__ _abc_impl __parameters__ "
-    "__static_attributes__ __firstlineno__ __annotate__ __annotate_func__ __annotations_cache__ "
+    "__slotnames__ __static_attributes__ __firstlineno__ __annotate__ __annotate_func__ __annotations_cache__ "
     "_is_protocol _is_runtime_protocol __protocol_attrs__ __non_callable_proto_members__ __replace__".split()
 )
 
@@ -197,7 +195,7 @@ class _Walk:
         """What code does, where there is no source: instructions, names and constants but the docstring."""
         self.token("code", code.co_code, " ".join((*code.co_names, *code.co_varnames, *code.co_freevars)))
         self.token(str((code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags)))
-        self.feed(list(_constants(code)), f"constants of {where}")
+        self.feed(list(constants_of(code)), f"constants of {where}")
 
     def feed_function(self, function: types.FunctionType, where: str) -> None:
         """Source, defaults, closure and the globals it names."""
@@ -207,7 +205,7 @@ class _Walk:
         if not self.first_time("function", function):
             return
         code = function.__code__
-        source = _source(code)
+        source = normalised_source(code)
         if source is None:
             self.feed_code(code, where)
         else:
@@ -221,11 +219,11 @@ class _Walk:
             except ValueError:  # not filled yet: a function being defined
                 continue
             self.feed(content, f"{name!r} in the closure of {where}")
-        for name in sorted(_names(code, "LOAD_GLOBAL", "LOAD_NAME") & function.__globals__.keys()):
+        for name in sorted(names_used(code, "LOAD_GLOBAL", "LOAD_NAME") & function.__globals__.keys()):
             self.token("global", name)
             self.feed(function.__globals__[name], f"global {name!r} of {where}")
             self.feed_members(function.__globals__[name], code)
-        for name in sorted(_imports(code, function.__globals__.get("__package__"))):
+        for name in sorted(imports_made(code, function.__globals__.get("__package__"))):
             if not _is_library_on_disk(name):
                 self.feed_members(importlib.import_module(name), code)
 
@@ -236,7 +234,7 @@ class _Walk:
         if (id(module), id(code)) in self.members:
             return
         self.members.add((id(module), id(code)))
-        for name in sorted(_names(code, "LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM") & vars(module).keys()):
+        for name in sorted(names_used(code, "LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM") & vars(module).keys()):
             self.token("member", name)
             self.feed(vars(module)[name], f"{name!r} of module {module.__name__}")
             self.feed_members(vars(module)[name], code)
@@ -339,85 +337,9 @@ def _is_generated(member: Any) -> bool:
     return isinstance(member, types.FunctionType) and "__create_fn__" in member.__code__.co_qualname
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """A code object and all nested in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _names(code: types.CodeType, *operations: str) -> set[str]:
-    """Names that the given operations of the code, nested code included, act on."""
-    found = (i for inner in _codes(code) for i in dis.get_instructions(inner))
-    return {i.argval for i in found if i.opname in operations}
-
-
-def _imports(code: types.CodeType, package: str | None) -> set[str]:
-    """Absolute names of the modules that the code imports while running."""
-    found = set()
-    for inner in _codes(code):
-        instructions = list(dis.get_instructions(inner))
-        for k, instruction in enumerate(instructions):
-            if instruction.opname == "IMPORT_NAME":
-                level = instructions[k - 2].argval  # the compiler puts level and names just before
-                found.add(importlib.util.resolve_name("." * level + instruction.argval, package))
-    return found
-
-
 def _is_library_on_disk(name: str) -> bool:
     """is_library, for a module that may not be imported yet; True when there is none."""
     if is_library(name):
         return True
     spec = importlib.util.find_spec(name.partition(".")[0])
     return spec is None or bool({"site-packages", "dist-packages"} & set(PurePath(spec.origin or "").parts))
-
-
-def _constants(code: types.CodeType) -> tuple[Any, ...]:
-    """Constants without the docstring, which comes first when the first statement is a text."""
-    constants = code.co_consts
-    return constants[1:] if constants and isinstance(constants[0], str) else constants
-
-
-def _signature(code: types.CodeType) -> tuple[Any, ...]:
-    """What makes two code objects do the same, wherever they stand."""
-    constants = tuple(_signature(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts)
-    return code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, constants
-
-
-@functools.lru_cache(maxsize=32)
-def _parsed(text: str) -> tuple[ast.Module, tuple[types.CodeType, ...]]:
-    """Syntax tree of a file and all code compiled from it."""
-    try:
-        tree = ast.parse(text)
-        return tree, tuple(_codes(compile(text, "source", "exec", dont_inherit=True)))
-    except (SyntaxError, ValueError):
-        return ast.Module([], []), ()
-
-
-def _source(code: types.CodeType) -> str | None:
-    """Normalised source of a function; None unless its file still compiles to this very code."""
-    linecache.checkcache(code.co_filename)
-    tree, compiled = _parsed("".join(linecache.getlines(code.co_filename)))
-    signature = _signature(code)
-    lines = {c.co_firstlineno for c in compiled if c.co_name == code.co_name and _signature(c) == signature}
-    nodes = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        and getattr(node, "name", "<lambda>") == code.co_name
-        and min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) in lines
-    ]
-    texts = {ast.unparse(_without_docstrings(node)) for node in nodes}
-    return texts.pop() if len(texts) == 1 else None
-
-
-def _without_docstrings(node: ast.AST) -> ast.AST:
-    """A copy of a definition without its docstrings."""
-    node = copy.deepcopy(node)
-    for inner in ast.walk(node):
-        body = getattr(inner, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
-                body[0].value.value = ""
-    return node
