@@ -20,6 +20,8 @@ from hetcal.executors import Lost, Outcome, Processes
 class WorkerPool(distributed.WorkerPlugin):
     """The worker processes beside one Dask worker, as many as it has threads."""
 
+    processes: Processes
+
     def __init__(self, name: str, simulator: bytes, time_limit: float | None) -> None:
         self.name = name
         self._arguments = simulator, time_limit

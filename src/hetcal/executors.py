@@ -7,7 +7,9 @@ with it.
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 from collections.abc import Collection, Hashable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -88,6 +90,8 @@ class Processes:
         self._simulator = simulator
         self._workers = workers
         self._time_limit = time_limit
+        self._lock = threading.Lock()
+        self._pending: set[Any] = set()
         self._broken = 0
 
     def __enter__(self) -> Self:
@@ -110,7 +114,10 @@ class Processes:
 
     def submit(self, theta: np.ndarray, seeds: np.ndarray) -> Any:
         """Queue a chunk; the time limit counts from when a worker takes it."""
-        return self._pool.schedule(worker.run, args=(theta, seeds), timeout=self._time_limit)
+        self._mend()
+        future = self._pool.schedule(worker.run, args=(theta, seeds), timeout=self._time_limit)
+        self._pending.add(future)
+        return future
 
     def finished(self, tokens: Collection[Any], wait: bool = True) -> Iterator[tuple[Any, Outcome]]:
         """Chunks that are done, failed or stopped."""
@@ -121,14 +128,19 @@ class Processes:
             )
             if not wait:
                 break
-            if not done and not self._pool.active:
-                self._restart()
-                done = set(tokens)
+            self._mend()
         for token in done:
             yield token, self._outcome(token)
+            self._pending.discard(token)
 
-    def _restart(self) -> None:
-        """Another pool in place of one whose idle worker died, which breaks it."""
+    def _mend(self) -> None:
+        """A new pool in place of a broken one: pebble's breaks when a worker dies while no run is under way."""
+        with self._lock:
+            if not self._pool.active:
+                self._replace_pool()
+
+    def _replace_pool(self) -> None:
+        """Give up a pool and what it had taken."""
         self._broken += 1
         if self._broken > 3:
             raise RuntimeError(
@@ -139,15 +151,18 @@ class Processes:
         self._pool.stop()
         self._pool.join()
         self._pool = self._new_pool()
+        for future in list(self._pending):
+            if not future.done():
+                future.set_exception(BrokenProcessPool())
 
     def _outcome(self, future: Any) -> Outcome:
         """Results of a chunk, or why there are none."""
         import pebble
 
-        if not future.done():
-            return Lost(None)
         try:
             results = future.result()
+        except BrokenProcessPool:
+            return Lost(None)
         except pebble.ProcessExpired as error:
             code = 0 if error.exitcode == worker.EXITED_WITH_0 else error.exitcode
             return Lost(f"killed its process (exit code {code})")

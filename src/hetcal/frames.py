@@ -74,15 +74,16 @@ def seed_array(seeds: Any) -> np.ndarray:
     array = np.asarray(seeds)
     if array.ndim != 1:
         raise ValueError(f"seeds have shape {array.shape}: give one whole number a run, shape (n,)")
-    if array.dtype.kind == "i":
-        whole = array.astype(np.int64)
-    elif array.dtype.kind == "f" and np.all((np.abs(array) < 2.0**53) & (array == np.floor(array))):
-        whole = array.astype(np.int64)
-    else:
-        for seed in array.tolist():
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed >= 2**63:
-                raise ValueError(f"seed {seed!r} is not usable: a seed is a whole number from 0 to 2**63 - 1")
-        whole = array.astype(np.int64)
+    usable: Any = array.dtype.kind == "i"
+    if array.dtype.kind == "f":
+        usable = (np.abs(array) < 2.0**53) & (array == np.floor(array))
+    elif array.dtype.kind in "uO":
+        numbers = [isinstance(seed, (int, np.integer)) and 0 <= seed < 2**63 for seed in array.tolist()]
+        usable = np.array(numbers, dtype=bool)
+    bad = array[~np.broadcast_to(usable, array.shape)].tolist()
+    if bad:
+        raise ValueError(f"seed {bad[0]!r} is not usable: a seed is a whole number from 0 to 2**63 - 1")
+    whole = array.astype(np.int64)
     if np.any(whole < 0):
         raise ValueError(
             f"seed {whole[whole < 0][0]} is negative: a seed is a whole number from 0 to 2**63 - 1"
