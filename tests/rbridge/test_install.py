@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from importlib import import_module
 
 import pytest
 
@@ -42,6 +43,19 @@ sys.meta_path.insert(0, Hide())
 """
     done = run_python(hide + START)
     assert "rpy2" in done.stdout and "`pip install" in done.stdout, done.stderr
+
+
+def test_rpy2_that_cannot_load_r(needs_r, run_python):
+    broken = """
+import sys
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("_rinterface_cffi"):
+            raise ImportError("undefined symbol: R_Something")
+sys.meta_path.insert(0, Broken())
+"""
+    done = run_python(broken + START)
+    assert "cannot load the R" in done.stdout and "`pip install --force-reinstall" in done.stdout, done.stderr
 
 
 def test_rpy2_that_is_too_new_for_r(needs_r, monkeypatch, tmp_path):
@@ -117,6 +131,15 @@ def test_the_doctor_finds_this_machine_well(needs_r):
     assert all(line.startswith(("ok    ", "note  ")) for line in lines)
     for part in ("R's hetGP", "rpy2", "BLAS", "predictions of R and numpy agree"):
         assert any(part in line for line in lines), part
+
+
+def test_the_doctor_sees_two_installations(needs_r, monkeypatch, tmp_path):
+    # The module is behind the function of the same name.
+    monkeypatch.setattr(import_module("hetcal.rbridge.doctor"), "r_home_on_path", lambda: tmp_path)
+    told = io.StringIO()
+    assert not rbridge.doctor(told)
+    (failure,) = (line for line in told.getvalue().splitlines() if line.startswith("FAIL"))
+    assert "two R installations" in failure and str(tmp_path) in failure and "`unset R_HOME`" in failure
 
 
 def test_the_doctor_names_what_is_wrong(run_python, tmp_path):

@@ -182,7 +182,8 @@ import locale, os, signal
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, locale.setlocale(locale.LC_TIME))
 load_probes()
 print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, locale.setlocale(locale.LC_TIME))
-"""
+""",
+        LC_ALL="C.UTF-8",
     )
     before, after = done.stdout.splitlines()
     assert before == after and before.startswith("True"), done.stderr

@@ -109,7 +109,8 @@ def does_not_load(error: Exception) -> RMissing:
     home = r_home()
     return RMissing(
         f"rpy2 {version('rpy2')} cannot load the R in {home} ({error}): build it against this R with "
-        f"`pip install --force-reinstall --no-binary :all: '{rpy2_pin(_r_version(home))}'`"
+        "`pip install --force-reinstall --no-cache-dir --no-binary rpy2,rpy2-rinterface "
+        f"'{rpy2_pin(_r_version(home))}'`"
     )
 
 
