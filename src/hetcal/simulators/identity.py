@@ -36,7 +36,8 @@ _CLASS_NOISE = frozenset(
     "__dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __slots__ __repr__ __str__ "
     "__match_args__ __dataclass_fields__ __dataclass_params__ __abstractmethods__ _abc_impl __parameters__ "
     "__slotnames__ __static_attributes__ __firstlineno__ __annotate__ __annotate_func__ "
-    "__annotations_cache__ _is_protocol _is_runtime_protocol __protocol_attrs__ __non_callable_proto_members__ "
+    "__annotations_cache__ _is_protocol _is_runtime_protocol "
+    "__protocol_attrs__ __non_callable_proto_members__ "
     "__replace__".split()
 )
 
