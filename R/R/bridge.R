@@ -44,7 +44,8 @@ short_call <- function(condition) {
 package_versions <- function(packages) {
   version <- function(package) {
     if (package == "R") return(as.character(getRversion()))
-    if (nzchar(system.file(package = package))) as.character(utils::packageVersion(package))
+    description <- system.file("DESCRIPTION", package = package)
+    if (nzchar(description)) read.dcf(description, "Version")[[1]]
   }
   sapply(packages, version, simplify = FALSE)
 }
