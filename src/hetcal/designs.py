@@ -79,10 +79,15 @@ def sobol(space: Space, n: int, seed: int = 0) -> Design:
     >>> len(sobol(Space([Parameter("x", uniform(0, 1))]), 8))
     8
     """
-    engine = _engine("Sobol", space.dimension, generator(seed, "design", 0), scramble=True)
+    return Design(space, sobol_points(space.dimension, n, generator(seed, "design", 0)))
+
+
+def sobol_points(dimension: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Scrambled Sobol points of the unit cube, shape (n, dimension)."""
+    engine = _engine("Sobol", dimension, rng, scramble=True)
     # Drawing a whole power of two keeps the balance of the first n, and scipy from warning.
     power = int(np.ceil(np.log2(_check_count(n))))
-    return Design(space, engine.random_base2(power)[:n])
+    return engine.random_base2(power)[:n]
 
 
 def lhs(space: Space, n: int, seed: int = 0) -> Design:

@@ -291,18 +291,9 @@ class Space:
         unknown = [str(n) for n in names if n not in self.names]
         missing = [n for n in self.names if n not in names]
         if unknown or missing:
-            raise ValueError(
-                f"parameters are {', '.join(self.names)}; "
-                + "; ".join(
-                    filter(
-                        None,
-                        [
-                            unknown and f"unknown: {', '.join(unknown)}",
-                            missing and f"missing: {', '.join(missing)}",
-                        ],
-                    )
-                )
-            )
+            faults = [f"unknown: {', '.join(unknown)}"] if unknown else []
+            faults += [f"missing: {', '.join(missing)}"] if missing else []
+            raise ValueError(f"parameters are {', '.join(self.names)}; {'; '.join(faults)}")
 
     def _rows(self, values: Any) -> np.ndarray:
         rows = np.atleast_2d(np.asarray(values, dtype=float))

@@ -1,0 +1,352 @@
+"""Acquisition: which points to simulate next.
+
+Every criterion is a score, lower is better. A batch is picked one by one; after each pick the emulators are
+told that the point will be run (its mean does not move, its uncertainty shrinks around it), so that the points
+of a batch do not crowd (GP-BUCB, Desautels, Krause and Burdick 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from scipy import stats
+
+from hetcal.designs import sobol_points
+from hetcal.emulators.gaussian_process import GaussianProcess, block_rows, in_blocks
+from hetcal.emulators.total import Moments, WeightedTotal
+from hetcal.streams import generator
+
+# Candidates that a batch is picked from, as a multiple of its size; doubled until the picks are exact.
+_SHORTLIST = 8
+
+# Locations whose variance bounds the variance given all.
+_FEW = 96
+
+
+class Acquisition(Protocol):
+    """Chooses the next batch."""
+
+    def choose(
+        self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
+    ) -> np.ndarray:
+        """Rows of ``candidates`` (m, d), unit cube, to be run with that many replicates; (batch,), distinct."""
+
+
+def brochu_kappa(t: int, d: int, delta: float = 0.1, nu: float = 1.0) -> float:
+    """Width of the confidence bound that grows with the number of locations.
+
+    Parameters
+    ----------
+    t : int
+        Unique evaluated locations.
+    d : int
+        Parameters.
+    delta : float
+        Probability in (0, 1) that the bound fails somewhere.
+    nu : float
+        Factor on the squared width.
+
+    Returns
+    -------
+    float
+        sqrt(nu tau), tau = 2 log(t^(d/2+2) pi^2 / (3 delta)).
+
+    References
+    ----------
+    Brochu, Cora and de Freitas (2010), after Srinivas et al. (2010); constants as in the code of Reiker et al. (2021).
+
+    Examples
+    --------
+    >>> round(brochu_kappa(900, 23), 2)
+    13.81
+    """
+    if t < 1 or d < 1 or not 0 < delta < 1 or nu <= 0:
+        raise ValueError(
+            f"the schedule needs t, d >= 1, 0 < delta < 1, nu > 0, not t={t}, d={d}, {delta=}, {nu=}"
+        )
+    return math.sqrt(nu * 2.0 * ((d / 2 + 2) * math.log(t) + math.log(math.pi**2 / (3 * delta))))
+
+
+@dataclass(frozen=True)
+class LCB:
+    """Lower confidence bound: go where the loss could still be low.
+
+    The default for calibration. On losses that are emulated on the log scale the bound is a lower *quantile* of
+    the total; the published difference mean - kappa sd on the loss's scale falls as the mean grows, where the
+    emulator is unsure, and then picks bad points.
+
+    Parameters
+    ----------
+    kappa : float or "brochu"
+        Width of the bound in standard deviations of the mean; "brochu" lets it grow with the number of locations.
+    form : {"quantile", "joint", "marginal"}
+        "quantile": exp(m - kappa s) of a lognormal matched to the total's epistemic moments. "joint" and "marginal"
+        are the published forms: mean - kappa sd of the total, and the sum over targets of
+        weight x exp(mean - kappa (mean_var + noise_var)) on the latent scale.
+    delta, nu : float
+        Of the schedule, see `brochu_kappa`.
+    t, d : int, optional
+        Of the schedule; number of locations and of parameters where not given.
+
+    References
+    ----------
+    Cox and John (1997); Srinivas et al. (2010); Reiker et al. (2021).
+
+    Examples
+    --------
+    >>> LCB(kappa=3.0)
+    LCB(kappa=3.0, form='quantile', delta=0.1, nu=1.0, t=None, d=None)
+    """
+
+    kappa: float | str = 2.0
+    form: str = "quantile"
+    delta: float = 0.1
+    nu: float = 1.0
+    t: int | None = None
+    d: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.form not in ("quantile", "joint", "marginal"):
+            raise ValueError(f"form is quantile, joint or marginal, not {self.form!r}")
+        number = isinstance(self.kappa, (int, float)) and self.kappa >= 0
+        if not number and self.kappa != "brochu":
+            raise ValueError(f'kappa is a number of at least 0 or "brochu", not {self.kappa!r}')
+
+    def width(self, total: WeightedTotal) -> float:
+        """The kappa in use for these emulators."""
+        if isinstance(self.kappa, str):
+            return brochu_kappa(
+                self.t or len(total.locations), self.d or total.dimension, self.delta, self.nu
+            )
+        return float(self.kappa)
+
+    def score(self, total: WeightedTotal, latent: np.ndarray) -> np.ndarray:
+        """Score of points from their latent numbers (k, 3, m); lower is better."""
+        kappa = self.width(total)
+        if self.form == "joint":
+            prediction = total.combine(latent)
+            return prediction.mean - kappa * np.sqrt(prediction.mean_var)
+        if self.form == "marginal":
+            weights = np.array([total.weights[name] for name in total.emulators])
+            return weights @ np.exp(latent[:, 0] - kappa * (latent[:, 1] + latent[:, 2]))
+        moments = total.moments(latent)
+        return moments.centre - kappa * moments.spread
+
+    def choose(
+        self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
+    ) -> np.ndarray:
+        """See `Acquisition.choose`."""
+        return _choose_batch(self, total, candidates, batch, replicates)
+
+    def shortlist(self, total: WeightedTotal, candidates: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+        """Rows of the ``size`` best candidates and the worst score among them."""
+        if self.form == "quantile" and len(total.emulators) == 1:
+            return _prune(total, candidates, self.width(total), size)
+        return _lowest(self.score(total, total.latent(candidates)), size)
+
+
+@dataclass(frozen=True)
+class EI:
+    """Expected improvement of the mean loss over the best location so far.
+
+    For pure minimisation with small batches: it explores less than `LCB` once a good point is known.
+
+    References
+    ----------
+    Jones, Schonlau and Welch (1998).
+
+    Examples
+    --------
+    >>> EI()
+    EI()
+    """
+
+    def score(self, total: WeightedTotal, latent: np.ndarray) -> np.ndarray:
+        """Minus the expected improvement, on the scale of the total's moments."""
+        best = total.moments(total.latent(total.locations)).centre.min()
+        moments: Moments = total.moments(latent)
+        spread = np.maximum(moments.spread, 1e-12)
+        z = (best - moments.centre) / spread
+        return -spread * (z * stats.norm.cdf(z) + stats.norm.pdf(z))
+
+    def choose(
+        self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
+    ) -> np.ndarray:
+        """See `Acquisition.choose`."""
+        return _choose_batch(self, total, candidates, batch, replicates)
+
+    def shortlist(self, total: WeightedTotal, candidates: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+        """Rows of the ``size`` best candidates and the worst score among them."""
+        return _lowest(self.score(total, total.latent(candidates)), size)
+
+
+@dataclass(frozen=True)
+class Thompson:
+    """Thompson draws: each point of the batch minimises one joint draw of the mean loss.
+
+    For large batches; diversity comes from the draws.
+
+    Parameters
+    ----------
+    points : int
+        Candidates kept for the joint draws, those with the lowest bound at kappa 2.
+
+    References
+    ----------
+    Thompson (1933); Kandasamy et al. (2018) for batches.
+
+    Examples
+    --------
+    >>> Thompson()
+    Thompson(points=2000)
+    """
+
+    points: int = 2000
+
+    def choose(
+        self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
+    ) -> np.ndarray:
+        """See `Acquisition.choose`."""
+        score = LCB().score(total, total.latent(candidates))
+        kept = np.argsort(score, kind="stable")[: max(self.points, batch)]
+        draws = total.sample(candidates[kept], batch, seed)
+        chosen: list[int] = []
+        for draw in draws:
+            draw[chosen] = np.inf
+            chosen.append(int(np.argmin(draw)))
+        return kept[chosen]
+
+
+def candidate_points(total: WeightedTotal, n: int, failed: np.ndarray, seed: int, round: int) -> np.ndarray:
+    """Candidates for the next batch: half spread over the cube, half normal around the best locations.
+
+    Parameters
+    ----------
+    total : WeightedTotal
+    n : int
+        Number of new candidates; the evaluated locations are added, so that more replicates can be asked for.
+    failed : numpy.ndarray
+        Locations (f, d) without a valid run; candidates nearer to one of them than to any valid location, and
+        within the typical spacing of the design, are left out.
+    seed, round : int
+
+    Returns
+    -------
+    numpy.ndarray
+        Points of the unit cube, (m, d).
+    """
+    from scipy.spatial import cKDTree
+
+    rng = generator(seed, "candidates", round)
+    locations, d = total.locations, total.dimension
+    spread = sobol_points(d, n // 2, rng)
+    order = np.argsort(total.moments(total.latent(locations)).centre, kind="stable")
+    centres = locations[order[: max(1, min(10, len(order) // 5))]]
+    centre = centres[rng.integers(len(centres), size=n - len(spread))]
+    width = rng.choice([0.02, 0.06, 0.18], size=(len(centre), 1))
+    # A normal truncated to the box, by inversion of its distribution function.
+    low, high = stats.norm.cdf((0 - centre) / width), stats.norm.cdf((1 - centre) / width)
+    local = centre + width * stats.norm.ppf(low + rng.random(centre.shape) * (high - low))
+    points = np.vstack([spread, np.clip(local, 0.0, 1.0), locations])
+    if len(failed) == 0:
+        return points
+    tree = cKDTree(locations)
+    spacing = float(np.median(tree.query(locations, k=2)[0][:, 1]))
+    to_failed = cKDTree(failed).query(points)[0]
+    return points[(to_failed > spacing) | (tree.query(points)[0] < to_failed)]
+
+
+def _prune(total: WeightedTotal, candidates: np.ndarray, kappa: float, size: int) -> tuple[np.ndarray, float]:
+    """The ``size`` candidates with the lowest quantile bound of a single target, and the highest score among them.
+
+    The mean is cheap and the variance dear, so candidates are first ranked by an optimistic bound, with the
+    variance given a few locations only (never smaller) and no noise; exact scores are made in that order until no
+    candidate left can enter. The answer is the same as scoring all.
+    """
+    emulator = next(iter(total.emulators.values()))
+    gp: GaussianProcess = emulator.process
+    few = slice(0, min(len(gp.Z), _FEW))
+    coarse = replace(gp, X=gp.X[few], Z=gp.Z[few], nugget=gp.nugget[few])
+    optimistic = np.empty(len(candidates))
+    lowest = total.moments(np.zeros((1, 3, 1))).centre[0]
+
+    def bound(rows: slice) -> None:
+        k = gp.correlate(candidates[rows])
+        mean = gp.trend + k @ gp.weights
+        sd = np.sqrt(coarse.variance_from(np.ascontiguousarray(k[:, few])))
+        optimistic[rows] = lowest + mean - kappa * sd
+
+    gp.prepare()
+    coarse.prepare()
+    in_blocks(bound, len(candidates), block_rows(len(gp.Z)))
+    order = np.argsort(optimistic, kind="stable")
+    scores = np.empty(0)
+    done, step = 0, max(4 * size, 4096)
+    while done < len(order):
+        part = order[done : done + step]
+        moments = total.moments(total.latent(candidates[part]))
+        scores = np.append(scores, moments.centre - kappa * moments.spread)
+        done += len(part)
+        if done >= size and done < len(order):
+            if np.partition(scores, size - 1)[size - 1] <= optimistic[order[done]]:
+                break
+    kept = np.argsort(scores, kind="stable")[:size]
+    return order[kept], float(scores[kept[-1]]) if size < len(order) else math.inf
+
+
+class _Believer:
+    """What the emulators would be unsure of once the picked points were run; means stay as they are."""
+
+    def __init__(self, total: WeightedTotal, X: np.ndarray, replicates: int) -> None:
+        self.X, self.replicates = X, replicates
+        self.latent = total.latent(X)
+        self.processes: list[GaussianProcess] = [e.process for e in total.emulators.values()]
+        self.projected = [p.whiten(X) for p in self.processes]
+        self.steps: list[list[np.ndarray]] = [[] for _ in self.processes]
+
+    def pick(self, j: int) -> None:
+        """Condition on replicates at point j."""
+        for i, process in enumerate(self.processes):
+            between = process.covariance_to(self.X, self.projected[i], j)
+            for step in self.steps[i]:
+                between -= step * step[j]
+            noise = self.latent[i, 2, j] / self.replicates
+            step = between / math.sqrt(max(between[j], 0.0) + noise + 1e-12 * process.scale)
+            self.steps[i].append(step)
+            self.latent[i, 1] = np.maximum(self.latent[i, 1] - step**2, 0.0)
+
+
+def _choose_batch(
+    acquisition: Any, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int
+) -> np.ndarray:
+    """Greedy batch with hallucinated updates, from a shortlist that grows until the picks are exact.
+
+    A bound only rises as uncertainty shrinks, so a pick is exact while it scores below everything left out.
+    """
+    if len(candidates) < batch:
+        raise ValueError(f"{len(candidates)} candidates are too few for a batch of {batch}: raise candidates")
+    size = min(_SHORTLIST * batch, len(candidates))
+    while True:
+        shortlist, threshold = acquisition.shortlist(total, candidates, size)
+        believer = _Believer(total, candidates[shortlist], replicates)
+        chosen: list[int] = []
+        for _ in range(batch):
+            score = acquisition.score(total, believer.latent)
+            score[chosen] = np.inf
+            j = int(np.argmin(score))
+            if score[j] > threshold:
+                break
+            chosen.append(j)
+            believer.pick(j)
+        if len(chosen) == batch:
+            return shortlist[chosen]
+        size = min(2 * size, len(candidates))
+
+
+def _lowest(score: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Rows of the ``size`` lowest scores in order, and the highest score among them (inf where all are kept)."""
+    kept = np.argsort(score, kind="stable")[:size]
+    return kept, float(score[kept[-1]]) if size < len(score) else math.inf

@@ -1,0 +1,399 @@
+"""Bayesian calibration: emulate the losses, simulate where they could still be low, report an honest winner."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal.acquisition import LCB, candidate_points
+from hetcal.calibrate.result import CalibrationResult, build_history
+from hetcal.calibrate.search import Runs, Search
+from hetcal.calibrate.winner import compare_finalists, honest_winner
+from hetcal.designs import sobol
+from hetcal.emulators.hetgp import HetGP
+from hetcal.ensemble import execute
+from hetcal.ledger import Ledger
+from hetcal.problem import Problem
+from hetcal.simulators.identity import content_hash, fingerprint
+from hetcal.streams import check_seed, generator, simulator_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COUNTS = {
+    "initial": 4,
+    "replicates": 1,
+    "batch": 1,
+    "rounds": 0,
+    "exploit_every": 2,
+    "candidates": 100,
+    "finalists": 1,
+    "finalist_replicates": 2,
+    "winner_replicates": 2,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BayesianCalibration:
+    """Calibrate a noisy simulator with an emulator a target and a lower confidence bound.
+
+    A first design with replicates; then rounds of fit, choose, simulate; then finalists on common fresh seeds and
+    the winner on another block. Everything is kept in the ledger: killed anywhere and run again, a study goes on
+    to the same result.
+
+    Parameters
+    ----------
+    problem : Problem
+        With per-run targets only.
+    emulator : HetGP
+        Unfitted pattern, copied for each target. Where it has no transform, each target says its own.
+    acquisition : LCB, EI or Thompson
+    initial : int
+        Locations of the first design (scrambled Sobol).
+    replicates : int
+        Seeds a location, of its own.
+    batch, rounds : int
+        Locations a round, and rounds after the first design.
+    exploit_every : int, optional
+        Every so many rounds only the believed mean counts (kappa 0). None: never.
+    patience : int, optional
+        Stop when the believed best loss has not improved by more than its standard error for so many rounds.
+        For pure minimisation; None runs the whole budget.
+    candidates : int
+        New points among which a batch is chosen.
+    finalists, finalist_replicates : int
+        How many locations are compared in the end, on how many common seeds.
+    winner_replicates : int
+        Fresh seeds of the winner's reported loss.
+
+    Raises
+    ------
+    ValueError
+        If a count is out of range or the problem has ensemble targets, which have no loss for a single run.
+
+    References
+    ----------
+    Reiker et al. (2021), Nat Commun 12:7212, for the loop; Binois et al. (2018) for the emulator; Desautels et al.
+    (2014) for batches.
+
+    Examples
+    --------
+    >>> result = BayesianCalibration(problem, rounds=4).run(ledger, seed=1)  # doctest: +SKIP
+    """
+
+    problem: Problem
+    emulator: Any = field(default_factory=HetGP)
+    acquisition: Any = field(default_factory=LCB)
+    initial: int = 60
+    replicates: int = 10
+    batch: int = 8
+    rounds: int = 12
+    exploit_every: int | None = 4
+    patience: int | None = None
+    candidates: int = 20_000
+    finalists: int = 8
+    finalist_replicates: int = 100
+    winner_replicates: int = 400
+
+    def __post_init__(self) -> None:
+        if self.problem.ensemble_targets:
+            raise ValueError(
+                f"target {self.problem.ensemble_targets[0].name!r} is a statistic of an ensemble and has no loss for "
+                "a single run: give hetcal.Target here"
+            )
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if name == "exploit_every" and value is None:
+                continue
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is a number of rounds of at least 1 or None, not {self.patience!r}")
+        if self.initial < self.problem.space.dimension + 3:
+            raise ValueError(
+                f"initial={self.initial} locations are too few for {self.problem.space.dimension} parameters: give "
+                f"at least {self.problem.space.dimension + 3}, better {10 * self.problem.space.dimension}"
+            )
+        if self.emulator.transform is not None:
+            for target in self.problem.run_targets:
+                target.check_transform(self.emulator.transform)
+
+    # What users call
+
+    def run(
+        self,
+        ledger: Ledger | None = None,
+        seed: int = 0,
+        workers: int = 1,
+        executor: Any = None,
+        time_limit: float | None = None,
+        progress: bool | None = None,
+    ) -> CalibrationResult:
+        """Run the study to its end, or on from where it stopped.
+
+        Parameters
+        ----------
+        ledger : Ledger, optional
+            Where runs are kept; in memory where none is given.
+        seed : int
+            Everything random follows from it.
+        workers : int
+            Processes for the simulator; the numbers do not depend on it.
+        executor : dask.distributed.Client, optional
+            Runs the simulator on a cluster instead.
+        time_limit : float, optional
+            Seconds a run may take before it is stopped and counted as failed.
+        progress : bool, optional
+            Say on stderr what goes on; by default where stderr is a terminal.
+
+        Returns
+        -------
+        CalibrationResult
+        """
+        ledger = Ledger() if ledger is None else ledger
+        began = time.perf_counter()
+        search = self._search(ledger, seed, _speaker(progress))
+        while True:
+            todo = self._ask(search, seed)
+            if todo is None:
+                break
+            started = time.perf_counter()
+            execute(
+                self.problem.simulator,
+                self.problem.theta(todo),
+                todo["seed"].to_numpy(),
+                ledger,
+                workers=workers,
+                executor=executor,
+                time_limit=time_limit,
+                progress=progress,
+            )
+            search.seconds["simulating"] += time.perf_counter() - started
+        result = self._result(search, seed)
+        search.seconds["total"] = time.perf_counter() - began
+        return result
+
+    def ask(self, ledger: Ledger, seed: int = 0) -> pd.DataFrame:
+        """The runs that the study needs next, for people who simulate elsewhere.
+
+        Bring the outputs back with ``ledger.add_runs(frame, problem.simulator)`` and ask again.
+
+        Parameters
+        ----------
+        ledger : Ledger
+        seed : int
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns: the parameters, seed, purpose, round; empty when the study is finished.
+        """
+        todo = self._ask(self._search(ledger, seed, _speaker(False)), seed)
+        return self._nothing() if todo is None else todo
+
+    def result(self, ledger: Ledger, seed: int = 0) -> CalibrationResult:
+        """The result of a finished study, without simulating.
+
+        Raises
+        ------
+        ValueError
+            If runs are still missing.
+        """
+        search = self._search(ledger, seed, _speaker(False))
+        began = time.perf_counter()
+        todo = self._ask(search, seed)
+        if todo is not None:
+            raise ValueError(
+                f"study {search.study!r} is not finished: {len(todo)} runs of round {todo['round'].iloc[0]} "
+                f"({todo['purpose'].iloc[0]}) are missing; run it again to go on"
+            )
+        result = self._result(search, seed)
+        search.seconds["total"] = time.perf_counter() - began
+        return result
+
+    def study_name(self, seed: int = 0) -> str:
+        """Name of this study in a ledger: another setting, target, simulator or seed is another study."""
+        return f"{self.problem.simulator.name}-{self._identity(seed)[:12]}"
+
+    def settings(self) -> dict[str, Any]:
+        """The method's settings by name, for reports."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problem"}
+
+    def _identity(self, seed: int) -> str:
+        parts: dict[str, Any] = {"problem": self.problem.describe(), "seed": check_seed(seed)}
+        parts["fingerprint"] = fingerprint(self.problem.simulator)
+        parts["statistics"] = [t.statistic for t in self.problem.targets]
+        for name, value in self.settings().items():
+            made_of = getattr(value, "__dataclass_fields__", None)
+            if made_of is not None:
+                value = [type(value).__name__, {k: getattr(value, k) for k, f in made_of.items() if f.init}]
+            parts[name] = value
+        return content_hash(parts, "study")
+
+    # The loop, as a function of what the ledger holds
+
+    def _search(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
+        return Search(self.problem, self.emulator, ledger, self.study_name(seed), say)
+
+    def _nothing(self) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(columns=[*self.problem.space.names, "seed", "purpose", "round"])
+
+    def _ask(self, search: Search, seed: int) -> pd.DataFrame | None:
+        """Runs to be made next; what they belong to is written to the ledger first. None when all is done."""
+        while True:
+            asks = search.asks()
+            if len(asks):
+                todo = search.missing(asks)
+                if len(todo):
+                    first = todo.iloc[0]
+                    search.say(f"round {first['round']} ({first['purpose']}): simulating {len(todo)} runs")
+                    return todo
+            if not self._decide(search, asks, seed):
+                return None
+
+    def _decide(self, search: Search, asks: pd.DataFrame, seed: int) -> bool:
+        """Write the next ask; False when there is none."""
+        purposes = set(asks["purpose"])
+        if "design" not in purposes:
+            self._ask_design(search, purposes, seed)
+        elif "reporting" in purposes:
+            return False
+        elif "finalists" in purposes:
+            self._ask_reporting(search, asks, seed)
+        else:
+            done = int(asks["round"].max())
+            if done < self.rounds and not self._stops(search, done):
+                self._ask_batch(search, done, seed)
+            else:
+                self._ask_finalists(search, done, seed)
+        return True
+
+    def _ask_design(self, search: Search, purposes: set[str], seed: int) -> None:
+        space, simulator = self.problem.space, self.problem.simulator
+        given = search.ledger.given(simulator)
+        inside = (
+            given[space.contains(given[list(space.names)].to_numpy(dtype=float))] if len(given) else given
+        )
+        if len(inside) and "given" not in purposes:
+            groups = inside.groupby(list(simulator.parameters), sort=False)["seed"]
+            theta = np.array([np.atleast_1d(key) for key, _ in groups], dtype=float)
+            search.say(f"taking over {len(inside)} runs that the ledger holds already")
+            search.ledger.ask(
+                search.study, 0, "given", simulator, theta, [s.to_numpy(dtype=np.int64) for _, s in groups]
+            )
+        theta = self.problem.theta(sobol(space, self.initial, seed).frame)
+        self._write(search, 0, "design", theta, self._seeds(seed, 0, len(theta)))
+
+    def _ask_batch(self, search: Search, done: int, seed: int) -> None:
+        round = done + 1
+        search.say(f"round {round}: fitting")
+        total = search.fit(done)
+        search.incumbent(done)
+        search.say(f"round {round}: choosing {self.batch} locations")
+        candidates = candidate_points(
+            total, self.candidates, search.failed_locations(done), check_seed(seed), round
+        )
+        exploit = self.exploit_every is not None and round % self.exploit_every == 0
+        acquisition = LCB(kappa=0.0) if exploit else self.acquisition
+        draw = int(generator(seed, "candidates", round, 1).integers(2**31))
+        chosen = candidates[acquisition.choose(total, candidates, self.batch, self.replicates, draw)]
+        self._believe(search, f"search {round}", total.predict(chosen))
+        theta = self.problem.theta(self.problem.space.frame(self.problem.space.from_unit(chosen)))
+        self._write(search, round, "search", theta, self._seeds(seed, round, len(theta)))
+
+    def _stops(self, search: Search, done: int) -> bool:
+        """Whether the believed best has stood still, within its error, for `patience` rounds."""
+        if self.patience is None or done < self.patience:
+            return False
+        now, then = search.incumbent(done), search.incumbent(done - self.patience)
+        return then["mean"] - now["mean"] < now["sd"]
+
+    def _ask_finalists(self, search: Search, done: int, seed: int) -> None:
+        round = done + 1
+        search.say(f"round {round}: fitting for the finalists")
+        total = search.fit(done)
+        search.incumbent(done)
+        candidates = candidate_points(
+            total, self.candidates, search.failed_locations(done), check_seed(seed), round
+        )
+        minimum = candidates[np.argmin(total.predict(candidates).mean)]
+        order = np.argsort(total.predict(total.locations).mean, kind="stable")
+        evaluated = total.locations[order[: self.finalists]]
+        points = np.unique(np.vstack([minimum, evaluated])[: self.finalists], axis=0)
+        self._believe(search, "finalists", total.predict(points))
+        common = simulator_seeds(seed, "finalists", 0, 0, self.finalist_replicates)
+        theta = self.problem.theta(self.problem.space.frame(self.problem.space.from_unit(points)))
+        self._write(search, round, "finalists", theta, [common] * len(points))
+
+    def _ask_reporting(self, search: Search, asks: pd.DataFrame, seed: int) -> None:
+        search.say("choosing the winner")
+        runs = search.runs(asks[asks["purpose"] == "finalists"].reset_index(drop=True))
+        winner = self._compare(runs).winner
+        theta = self.problem.theta(runs.asks.iloc[[winner]])
+        seeds = simulator_seeds(seed, "reporting", 0, 0, self.winner_replicates)
+        self._write(search, int(asks["round"].max()) + 1, "reporting", theta, [seeds])
+
+    @staticmethod
+    def _compare(finalists: Runs) -> Any:
+        return compare_finalists(finalists.total.reshape(len(finalists.asks), -1))
+
+    def _seeds(self, seed: int, round: int, n: int) -> list[np.ndarray]:
+        return [simulator_seeds(seed, "calibration", round, i, self.replicates) for i in range(n)]
+
+    @staticmethod
+    def _believe(search: Search, name: str, prediction: Any) -> None:
+        """Keep what the emulators believed of points when they were chosen."""
+        if f"believed {name}" not in search.ledger.checkpoints(search.study):
+            note = {"mean": prediction.mean.tolist(), "sd": np.sqrt(prediction.mean_var).tolist()}
+            search.ledger.checkpoint(search.study, f"believed {name}", note)
+
+    @staticmethod
+    def _write(search: Search, round: int, purpose: str, theta: np.ndarray, seeds: list[np.ndarray]) -> None:
+        ledger, simulator, note = search.ledger, search.problem.simulator, f"reused {round} {purpose}"
+        if note not in ledger.checkpoints(search.study):
+            rows = np.repeat(theta, [len(s) for s in seeds], axis=0)
+            there = int((~ledger.missing(simulator, rows, np.concatenate(seeds))).sum())
+            ledger.checkpoint(search.study, note, there)
+        ledger.ask(search.study, round, purpose, simulator, theta, seeds)
+
+    def _result(self, search: Search, seed: int) -> CalibrationResult:
+        asks = search.asks()
+        known = search.ledger.checkpoints(search.study)
+        last = int(asks.loc[asks["purpose"].isin(["design", "search"]), "round"].max())
+        names = list(self.problem.space.names)
+        finalists = search.runs(asks[asks["purpose"] == "finalists"].reset_index(drop=True))
+        comparison = self._compare(finalists)
+        points = [dict(row) for row in finalists.asks[names].to_dict("records")]
+        reporting = search.runs(asks[asks["purpose"] == "reporting"].reset_index(drop=True))
+        winner = honest_winner(
+            self.problem,
+            points[comparison.winner],
+            [points[j] for j in comparison.ties],
+            known["believed finalists"]["mean"][comparison.winner],
+            reporting.outputs,
+            reporting.losses,
+        )
+        return CalibrationResult(
+            method=self,
+            seed=seed,
+            study=search.study,
+            ledger=search.ledger,
+            best=winner,
+            emulator=search.fit(last),
+            history=build_history(search, last),
+            stopped="budget" if last == self.rounds else "no improvement",
+            seconds=search.seconds,
+        )
+
+
+def _speaker(progress: bool | None) -> Callable[[str], None]:
+    if progress is None:
+        progress = sys.stderr.isatty()
+    return (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)

@@ -1,0 +1,175 @@
+"""What every emulator offers: the protocol, the prediction with its two variances, replicates, loading."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What an emulator says at m points.
+
+    Attributes
+    ----------
+    mean : numpy.ndarray
+        Expected value, shape (m,).
+    mean_var : numpy.ndarray
+        Uncertainty of that mean: shrinks as runs are added. Shape (m,).
+    noise_var : numpy.ndarray
+        The simulator's own run-to-run variance: does not shrink. Shape (m,).
+    cov : numpy.ndarray or None
+        Covariance of the mean between the points, shape (m, m), where asked.
+    """
+
+    mean: np.ndarray
+    mean_var: np.ndarray
+    noise_var: np.ndarray
+    cov: np.ndarray | None = None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Columns mean, mean_var, noise_var."""
+        import pandas as pd
+
+        return pd.DataFrame({"mean": self.mean, "mean_var": self.mean_var, "noise_var": self.noise_var})
+
+    def __repr__(self) -> str:
+        return f"Prediction({len(self.mean)} points: mean, mean_var, noise_var{'' if self.cov is None else ', cov'})"
+
+
+class Emulator(Protocol):
+    """Stands in for the simulator: fitted on runs, asked at any point of the unit cube."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Emulator:
+        """Fit to X (N, d) in the unit cube, rows repeating for replicates, and y (N,); returns itself."""
+
+    def predict(self, X: np.ndarray, cov: bool = False, scale: str = "natural") -> Prediction:
+        """Both variances at X (m, d)."""
+
+    def sample(self, X: np.ndarray, n: int, seed: int) -> np.ndarray:
+        """Joint draws of the mean at X (m, d); (n, m)."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write the emulator to one folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Runs folded by location: what an emulator pays for.
+
+    Attributes
+    ----------
+    X : numpy.ndarray
+        Unique locations in order of first appearance, shape (n, d).
+    mean : numpy.ndarray
+        Mean of the replicates, shape (n,).
+    count : numpy.ndarray
+        Number of replicates, shape (n,).
+    y : numpy.ndarray
+        All values, those of one location side by side, shape (N,).
+    location : numpy.ndarray
+        Location of each row as it was given, shape (N,).
+    """
+
+    X: np.ndarray
+    mean: np.ndarray
+    count: np.ndarray
+    y: np.ndarray
+    location: np.ndarray
+
+
+def find_replicates(X: np.ndarray, y: np.ndarray) -> Replicates:
+    """Fold rows with equal X into locations.
+
+    Parameters
+    ----------
+    X : numpy.ndarray
+        Shape (N, d).
+    y : numpy.ndarray
+        Shape (N,).
+
+    Returns
+    -------
+    Replicates
+
+    Examples
+    --------
+    >>> find_replicates(np.array([[0.1], [0.2], [0.1]]), np.array([1.0, 2.0, 3.0])).mean
+    array([2., 2.])
+    """
+    _, first, inverse = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    location = rank[inverse.reshape(-1)]
+    count = np.bincount(location)
+    mean = np.bincount(location, weights=y) / count
+    return Replicates(X[first[order]], mean, count, y[np.argsort(location, kind="stable")], location)
+
+
+def check_training_data(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """X (N, d) in the unit cube and y (N,) as float arrays; anything an emulator cannot learn from raises."""
+    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
+        raise ValueError(f"X needs shape (N, d) and y (N,), not {X.shape} and {y.shape}")
+    if not np.all(np.isfinite(X)) or np.any((X < 0) | (X > 1)):
+        raise ValueError("X must lie in the unit cube [0, 1]: use space.to_unit(theta) first")
+    if not np.all(np.isfinite(y)):
+        row = int(np.flatnonzero(~np.isfinite(y))[0])
+        raise ValueError(
+            f"y is {y[row]} in row {row}: leave failed runs out, they are never a training point"
+        )
+    locations, needed = len(np.unique(X, axis=0)), X.shape[1] + 3
+    if locations < needed:
+        raise ValueError(
+            f"{locations} locations are too few for {X.shape[1]} parameters: give at least {needed}, "
+            f"better {10 * X.shape[1]}"
+        )
+    if np.ptp(y) == 0:
+        raise ValueError(
+            f"all {len(y)} values are {y[0]:g}: there is nothing to emulate; check the target, or drop it"
+        )
+    return X, y
+
+
+def load_emulator(folder: str | Path) -> Any:
+    """Read an emulator back from the folder that `save` wrote; R reads the same one.
+
+    Nothing is unpickled: the folder holds a JSON file and numbers.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+
+    Returns
+    -------
+    HetGP
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no emulator.
+    ValueError
+        If its format is unknown or the numbers are not all there.
+
+    Examples
+    --------
+    >>> load_emulator("results/flu/emulators/in_bed")  # doctest: +SKIP
+    """
+    path = Path(folder) / "emulator.json"
+    if not path.exists():
+        raise FileNotFoundError(f"no emulator in {folder}: it holds no emulator.json")
+    kind = json.loads(path.read_text(encoding="utf-8")).get("format")
+    if kind == "hetcal HetGP 1":
+        from hetcal.emulators.hetgp import HetGP
+
+        return HetGP.load(folder)
+    raise ValueError(f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1'")

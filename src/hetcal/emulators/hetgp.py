@@ -1,0 +1,398 @@
+"""HetGP: fitted by R's hetGP, predicted natively, read by both languages."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal import rbridge
+from hetcal.emulators.base import Prediction, check_training_data, find_replicates
+from hetcal.emulators.gaussian_process import COVARIANCES, GaussianProcess
+from hetcal.emulators.hetgp_state import (
+    HetGPState,
+    NoiseChoice,
+    choose_noise,
+    log_density,
+    read_state,
+    write_state,
+)
+from hetcal.emulators.transforms import Transform, as_transform, to_json
+from hetcal.streams import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOISE = ("auto", "heteroskedastic", "homoskedastic", "likelihood")
+
+
+class FitWarning(UserWarning):
+    """An emulator's fit stopped for another reason than convergence."""
+
+
+class CrossedSeedsWarning(UserWarning):
+    """Seeds are shared between locations, so the noise is not independent as HetGP assumes."""
+
+
+@dataclass(eq=False)
+class HetGP:
+    """Heteroskedastic Gaussian process emulator, fitted by R's hetGP.
+
+    The default emulator: for a stochastic simulator with replicates, up to some thousand locations. R fits the
+    hyperparameters; prediction runs natively and equals R's ``predict`` to rounding. Replicates are found and
+    cost nothing beyond their location.
+
+    Parameters
+    ----------
+    covariance : {"Matern5_2", "Matern3_2", "Gaussian"}
+        Smoothness of the mean response.
+    noise : {"auto", "heteroskedastic", "homoskedastic", "likelihood"}
+        "auto" fits both and takes the heteroskedastic model where its leave-one-out log predictive density by
+        location is better by more than its standard error; "likelihood" leaves the choice to hetGP, whose
+        likelihoods of the two models are not comparable.
+    transform : None, "log" or ("log", bound)
+        Scale on which y is emulated; predictions come back on y's own.
+    bounds : (lower, upper), optional
+        Bounds of the lengthscales, numbers or arrays (d,); hetGP's own where not given.
+
+    Attributes
+    ----------
+    state : HetGPState
+        The fit, after `fit`.
+    choice : NoiseChoice
+        Which noise model was taken.
+    process, noise_process : GaussianProcess
+        The conditioned processes of the mean and of the log noise (None where the noise is constant).
+
+    References
+    ----------
+    Binois, Gramacy and Ludkovski (2018), Practical heteroskedastic Gaussian process modeling for large simulation
+    experiments, JCGS 27; R package hetGP.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.repeat(np.linspace(0, 1, 20), 5)[:, None]
+    >>> y = np.sin(6 * X[:, 0]) + rng.normal(0, 0.05 + 0.3 * X[:, 0])
+    >>> emulator = HetGP().fit(X, y)
+    >>> emulator.predict(np.array([[0.5]]))
+    Prediction(1 points: mean, mean_var, noise_var)
+    """
+
+    covariance: str = "Matern5_2"
+    noise: str = "auto"
+    transform: Any = None
+    bounds: tuple[Any, Any] | None = None
+    state: HetGPState | None = field(default=None, init=False)
+    choice: NoiseChoice | None = field(default=None, init=False)
+    process: GaussianProcess = field(init=False, repr=False)
+    noise_process: GaussianProcess | None = field(default=None, init=False, repr=False)
+    _homoskedastic_g: float | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.covariance not in COVARIANCES:
+            raise ValueError(f"covariance is one of {', '.join(COVARIANCES)}, not {self.covariance!r}")
+        if self.noise not in NOISE:
+            raise ValueError(f"noise is one of {', '.join(NOISE)}, not {self.noise!r}")
+        as_transform(self.transform)
+
+    # Fitting
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        seeds: Any = None,
+        start: dict[str, Any] | None = None,
+        name: str = "emulator",
+    ) -> HetGP:
+        """Fit to runs.
+
+        Parameters
+        ----------
+        X : array_like
+            Points of the unit cube, shape (N, d); equal rows are replicates.
+        y : array_like
+            Values, shape (N,), finite.
+        seeds : array_like, optional
+            Seeds of the runs, shape (N,), only to warn where they are shared between locations.
+        start : dict, optional
+            `hyperparameters` of an earlier fit, from which the optimisation starts.
+        name : str
+            What warnings call this fit.
+
+        Returns
+        -------
+        HetGP
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If the data are not finite, constant, outside of the unit cube or of too few locations.
+        hetcal.rbridge.RError, hetcal.rbridge.RMissing
+            If R fails, or is not there.
+        """
+        X, y = check_training_data(X, y)
+        data = find_replicates(X, as_transform(self.transform).forward(y))
+        if seeds is not None:
+            _warn_crossed(np.asarray(seeds), data.location, name)
+        lower, upper = self._lengthscale_bounds(X.shape[1])
+        fits = rbridge.call(
+            "fit_hetgp",
+            X0=data.X,
+            Z0=data.mean,
+            mult=data.count.astype(float),
+            Z=data.y,
+            covariance=self.covariance,
+            noise="heteroskedastic" if self.noise == "auto" else self.noise,
+            lower=lower,
+            upper=upper,
+            warm=None if start is None else {k: _vector(v) for k, v in start.items()},
+        )
+        states = {
+            kind: HetGPState(X0=data.X, Z0=data.mean, mult=data.count, Z=data.y, **_fields(state))
+            for kind, state in fits.items()
+            if state is not None
+        }
+        compared = {"het": states["het"]} if self.noise == "heteroskedastic" else states
+        self.choice = choose_noise(compared, self.covariance)
+        self._condition(states["het" if self.choice.chosen == "heteroskedastic" else "hom"])
+        self._homoskedastic_g = states["hom"].g if "hom" in states else None
+        assert self.state is not None
+        if "CONVERGENCE" not in self.state.message and "All hyperparameters given" not in self.state.message:
+            warnings.warn(
+                f"the fit of {name} stopped before it converged ({self.state.message}): look at its leave-one-out "
+                "diagnostics; more replicates or wider lengthscale bounds may help",
+                FitWarning,
+                stacklevel=2,
+            )
+        return self
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Plain numbers from which a later fit can start."""
+        state = self._fitted
+        start: dict[str, Any] = {"theta": state.theta.tolist()}
+        if self._homoskedastic_g is not None:
+            start["g_hom"] = self._homoskedastic_g
+        if state.heteroskedastic:
+            start |= {"k_theta_g": state.k_theta_g, "g": state.g}
+        return start
+
+    def update(self, X: Any, y: Any) -> HetGP:
+        """Add runs with the hyperparameters as they are, for cheap steps between fits.
+
+        The same as hetGP's ``update(model, Xnew, Znew, maxit = 0)``: new replicates sharpen their location, a new
+        location takes its noise from the noise process.
+
+        Parameters
+        ----------
+        X : array_like
+            Points of the unit cube, shape (N, d).
+        y : array_like
+            Values, shape (N,).
+
+        Returns
+        -------
+        HetGP
+            Itself.
+        """
+        old = self._fitted
+        X, y = np.atleast_2d(np.asarray(X, dtype=float)), np.asarray(y, dtype=float)
+        if X.shape[1] != old.X0.shape[1] or y.shape != (len(X),) or not np.all(np.isfinite(X)):
+            raise ValueError(f"X needs shape (N, {old.X0.shape[1]}) and y (N,), not {X.shape} and {y.shape}")
+        if np.any((X < 0) | (X > 1)) or not np.all(np.isfinite(y)):
+            raise ValueError("X must lie in the unit cube and y be finite")
+        rows = np.repeat(np.arange(len(old.Z0)), old.mult)
+        data = find_replicates(
+            np.vstack([old.X0[rows], X]),
+            np.concatenate([old.Z, as_transform(self.transform).forward(y)]),
+        )
+        new = data.X[len(old.Z0) :]
+        latent_noise: dict[str, Any] = {}
+        if old.Delta is not None and old.Lambda is not None:
+            log_ratio = np.log(self._noise(new) / old.nu_hat)
+            latent_noise = {
+                "Delta": np.concatenate([old.Delta, log_ratio]),
+                "Lambda": np.concatenate([old.Lambda, np.exp(log_ratio)]),
+            }
+        self._condition(
+            replace(
+                old, X0=data.X, Z0=data.mean, mult=data.count, Z=data.y, message="updated", **latent_noise
+            )
+        )
+        return self
+
+    def _condition(self, state: HetGPState) -> None:
+        self.state = state
+        self.process = state.process(self.covariance)
+        self.noise_process = state.noise_process(self.covariance)
+
+    def _lengthscale_bounds(self, dimension: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+        if self.bounds is None:
+            return None, None
+        lower, upper = (np.broadcast_to(np.asarray(b, dtype=float), (dimension,)).copy() for b in self.bounds)
+        if not np.all((0 < lower) & (lower < upper)):
+            raise ValueError(f"bounds need 0 < lower < upper, not {self.bounds}")
+        return lower, upper
+
+    @property
+    def _fitted(self) -> HetGPState:
+        if self.state is None:
+            raise ValueError("this emulator is not fitted yet: call fit(X, y) first")
+        return self.state
+
+    # Answers
+
+    def _noise(self, X: np.ndarray) -> np.ndarray:
+        """Latent noise variance at X (m, d); (m,)."""
+        state = self._fitted
+        if self.noise_process is None:
+            return np.full(len(X), state.nu_hat * state.g)
+        return state.nu_hat * np.exp(self.noise_process.predict(X, variance=False)[0])
+
+    def _points(self, X: Any) -> np.ndarray:
+        X = np.atleast_2d(np.asarray(X, dtype=float))
+        if X.ndim != 2 or X.shape[1] != self._fitted.X0.shape[1]:
+            raise ValueError(f"X needs {self._fitted.X0.shape[1]} columns, not shape {X.shape}")
+        return X
+
+    def predict(self, X: Any, cov: bool = False, scale: str = "natural") -> Prediction:
+        """Mean with both variances.
+
+        Parameters
+        ----------
+        X : array_like
+            Points of the unit cube, shape (m, d).
+        cov : bool
+            Also give the covariance of the mean between the points.
+        scale : {"natural", "latent"}
+            "natural": y's own; "latent": the Gaussian process's own numbers, those that R prints.
+
+        Returns
+        -------
+        Prediction
+        """
+        if scale not in ("natural", "latent"):
+            raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
+        X = self._points(X)
+        mean, mean_var = self.process.predict(X)
+        noise_var = self._noise(X)
+        between = self.process.covariance_between(X, X) if cov else None
+        if scale == "latent":
+            return Prediction(mean, mean_var, noise_var, between)
+        transform = as_transform(self.transform)
+        natural = transform.moments(mean, mean_var, noise_var)
+        if between is not None:
+            between = transform.covariance(mean, between, noise_var)
+        return Prediction(*natural, between)
+
+    def sample(self, X: Any, n: int = 100, seed: int = 0, scale: str = "natural") -> np.ndarray:
+        """Joint draws of the mean response (not of noisy runs).
+
+        Parameters
+        ----------
+        X : array_like
+            Points of the unit cube, shape (m, d).
+        n : int
+            Number of draws.
+        seed : int
+        scale : {"natural", "latent"}
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, m).
+        """
+        X = self._points(X)
+        draws = self.process.sample(X, n, generator(seed, "emulator"))
+        if scale == "latent":
+            return draws
+        return as_transform(self.transform).noise_mean(draws, self._noise(X))
+
+    def leave_one_out(self) -> pd.DataFrame:
+        """How well each location is predicted from all others, on the latent scale.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a location: observed (mean of its replicates), mean, sd (of the observed mean: emulator and
+            noise together), z, log_score, mean_var, noise_var (of one run), replicates.
+        """
+        import pandas as pd
+
+        state = self._fitted
+        mean, mean_var, noise_of_mean = state.leave_one_out(self.process)
+        sd = np.sqrt(mean_var + noise_of_mean)
+        return pd.DataFrame(
+            {
+                "observed": state.Z0,
+                "mean": mean,
+                "sd": sd,
+                "z": (state.Z0 - mean) / sd,
+                "log_score": log_density(state.Z0, mean, sd**2),
+                "mean_var": mean_var,
+                "noise_var": state.nu_hat * state.noise_ratio,
+                "replicates": state.mult,
+            }
+        )
+
+    # Files
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``emulator.json`` and ``arrays.f64`` (little-endian float64), readable from Python and from R.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Made where missing. Read it back with `hetcal.load_emulator` or, in R, ``hetcal::read_emulator``.
+        """
+        settings = {
+            "covariance": self.covariance,
+            "noise_option": self.noise,
+            "transform": to_json(as_transform(self.transform)),
+        }
+        write_state(folder, self._fitted, self.choice, settings)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> HetGP:
+        """Read what `save` wrote; see `hetcal.load_emulator`."""
+        state, choice, settings = read_state(folder)
+        emulator = cls(settings["covariance"], settings["noise_option"], settings["transform"])
+        emulator.choice = choice
+        emulator._condition(state)
+        return emulator
+
+    def __repr__(self) -> str:
+        transform: Transform = as_transform(self.transform)
+        text = f"HetGP({self.covariance}, noise={self.noise}, transform={transform}"
+        if self.state is None:
+            return text + ", not fitted)"
+        runs, locations = int(self.state.mult.sum()), len(self.state.Z0)
+        return text + f"; fitted to {runs} runs at {locations} locations, {self.choice})"
+
+
+def _vector(value: Any) -> Any:
+    return np.asarray(value, dtype=float) if isinstance(value, (list, tuple)) else value
+
+
+def _fields(state: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in state.items() if k in HetGPState.__dataclass_fields__}
+
+
+def _warn_crossed(seeds: np.ndarray, location: np.ndarray, name: str) -> None:
+    if seeds.shape != location.shape:
+        raise ValueError(f"seeds need shape {location.shape}, not {seeds.shape}")
+    pairs = np.unique(np.column_stack([seeds, location]), axis=0)
+    shared = len(pairs) - len(np.unique(pairs[:, 0]))
+    if shared:
+        warnings.warn(
+            f"{name}: {shared} seeds are used at more than one location. HetGP takes the noise of different "
+            "locations as independent and its intervals come out too narrow; give every location seeds of its own",
+            CrossedSeedsWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,177 @@
+"""The state of a HetGP fit: hetGP's numbers, what they mean, and the folder that both languages read."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetcal.emulators.gaussian_process import GaussianProcess
+
+_FORMAT = "hetcal HetGP 1"
+_ARRAYS = ("X0", "Z0", "mult", "Z", "theta", "theta_g", "Delta", "Lambda")
+
+
+@dataclass(frozen=True, eq=False)
+class HetGPState:
+    """Everything that a fit gave, as numbers; names as in hetGP's own object.
+
+    Attributes
+    ----------
+    X0, Z0, mult, Z : numpy.ndarray
+        Locations (n, d), their means (n,), replicates (n,) and all values (N,), those of one location side by side.
+    theta : numpy.ndarray
+        Lengthscales (d,).
+    g, nu_hat, beta0, eps : float
+        Noise ratio (of the latent noise process where there is one), process variance, trend, jitter.
+    log_likelihood : float
+        As hetGP reports it; hom and het values are not comparable.
+    message : str
+        Why the optimiser stopped.
+    theta_g, k_theta_g, nmean, nu_hat_var, Delta, Lambda
+        The latent log-noise process of a heteroskedastic fit; None for a homoskedastic one.
+    """
+
+    X0: np.ndarray
+    Z0: np.ndarray
+    mult: np.ndarray
+    Z: np.ndarray
+    theta: np.ndarray
+    g: float
+    nu_hat: float
+    beta0: float
+    eps: float
+    log_likelihood: float
+    message: str
+    theta_g: np.ndarray | None = None
+    k_theta_g: float | None = None
+    nmean: float | None = None
+    nu_hat_var: float | None = None
+    Delta: np.ndarray | None = None
+    Lambda: np.ndarray | None = None
+
+    @property
+    def heteroskedastic(self) -> bool:
+        """Whether the noise varies over the space."""
+        return self.Lambda is not None
+
+    @property
+    def noise_ratio(self) -> np.ndarray:
+        """Noise variance over `nu_hat` at each location, (n,)."""
+        return self.Lambda if self.Lambda is not None else np.full(len(self.Z0), self.g)
+
+    def process(self, covariance: str) -> GaussianProcess:
+        """The process of the mean."""
+        nugget = self.noise_ratio / self.mult + self.eps
+        return GaussianProcess(self.X0, self.Z0, nugget, self.theta, covariance, self.beta0, self.nu_hat)
+
+    def noise_process(self, covariance: str) -> GaussianProcess | None:
+        """The process of the log noise ratio, None for constant noise."""
+        if self.Delta is None or self.theta_g is None or self.nmean is None or self.nu_hat_var is None:
+            return None
+        nugget = self.eps + self.g / self.mult
+        return GaussianProcess(
+            self.X0, self.Delta, nugget, self.theta_g, covariance, self.nmean, self.nu_hat_var
+        )
+
+    def leave_one_out(self, process: GaussianProcess) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, its variance and the noise variance of the observed mean, at each location from all others."""
+        noise = self.noise_ratio / self.mult
+        mean, mean_var = process.leave_one_out(noise)
+        return mean, mean_var, self.nu_hat * noise
+
+
+@dataclass(frozen=True)
+class NoiseChoice:
+    """Which noise model was taken, and by how much.
+
+    Attributes
+    ----------
+    chosen : str
+        "heteroskedastic" or "homoskedastic".
+    gain, gain_se : float
+        Mean leave-one-out log predictive density by location of the heteroskedastic model over the homoskedastic
+        one, and its standard error; NaN where no comparison was made.
+    """
+
+    chosen: str
+    gain: float = math.nan
+    gain_se: float = math.nan
+
+    def __str__(self) -> str:
+        if math.isnan(self.gain):
+            return self.chosen
+        return f"{self.chosen} (gain of varying noise {self.gain:+.3f} ± {self.gain_se:.3f} nats a location)"
+
+
+def log_density(x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> np.ndarray:
+    """Log density of normals."""
+    return -0.5 * (np.log(2 * np.pi * var) + (x - mean) ** 2 / var)
+
+
+def choose_noise(states: dict[str, HetGPState], covariance: str) -> NoiseChoice:
+    """Choose between a "hom" and a "het" state by leave-one-out log predictive density of the locations' means.
+
+    The heteroskedastic model must be better by more than the standard error of the difference.
+    """
+    if len(states) == 1:
+        return NoiseChoice("heteroskedastic" if "het" in states else "homoskedastic")
+    scores = {}
+    for kind, state in states.items():
+        mean, mean_var, noise = state.leave_one_out(state.process(covariance))
+        scores[kind] = log_density(state.Z0, mean, mean_var + noise)
+    difference = scores["het"] - scores["hom"]
+    gain, gain_se = float(difference.mean()), float(difference.std(ddof=1) / math.sqrt(len(difference)))
+    return NoiseChoice("heteroskedastic" if gain > gain_se else "homoskedastic", gain, gain_se)
+
+
+def write_state(
+    folder: str | Path, state: HetGPState, choice: NoiseChoice | None, settings: dict[str, Any]
+) -> None:
+    """Write a state with the emulator's settings to a folder; R reads it by ``read_emulator``."""
+    numbers = {
+        k: np.asarray(v, dtype="<f8") for k, v in asdict(state).items() if v is not None and k != "message"
+    }
+    meta = {
+        "format": _FORMAT,
+        **settings,
+        "noise": "heteroskedastic" if state.heteroskedastic else "homoskedastic",
+        "message": state.message,
+        "choice": None if choice is None else _without_nan(asdict(choice)),
+        "arrays": {k: list(v.shape) if v.ndim else [1] for k, v in numbers.items()},
+    }
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "arrays.f64").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in numbers.values()))
+    (target / "emulator.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def read_state(folder: str | Path) -> tuple[HetGPState, NoiseChoice | None, dict[str, Any]]:
+    """Read what `write_state` wrote; numbers that are not all there raise ``ValueError``."""
+    binary = Path(folder) / "arrays.f64"
+    meta = json.loads((Path(folder) / "emulator.json").read_text(encoding="utf-8"))
+    values = np.frombuffer(binary.read_bytes(), dtype="<f8")
+    sizes = {name: math.prod(shape) for name, shape in meta["arrays"].items()}
+    if len(values) != sum(sizes.values()):
+        raise ValueError(
+            f"{binary} should hold {sum(sizes.values())} numbers but holds {len(values)}: save the emulator again"
+        )
+    arrays: dict[str, Any] = {}
+    start = 0
+    for name, size in sizes.items():
+        part = values[start : start + size].reshape(meta["arrays"][name]).astype(float)
+        arrays[name] = part if name in _ARRAYS else float(part[0])
+        start += size
+    arrays["mult"] = arrays["mult"].astype(np.int64)
+    choice = None
+    if meta["choice"] is not None:
+        choice = NoiseChoice(**{k: math.nan if v is None else v for k, v in meta["choice"].items()})
+    return HetGPState(message=meta["message"], **arrays), choice, meta
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}

@@ -1,0 +1,179 @@
+"""The weighted total of several emulated targets, on the loss's own scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hetcal.emulators.base import Prediction
+from hetcal.emulators.transforms import Log, as_transform
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Epistemic centre and spread of the total, on the scale where bounds are taken.
+
+    Attributes
+    ----------
+    centre, spread : numpy.ndarray
+        Mean and standard deviation of log(F - bound) where `lognormal`, of F itself otherwise; shape (m,).
+    lognormal : bool
+    bound : float
+        The total's lower bound, 0 where not `lognormal`.
+    """
+
+    centre: np.ndarray
+    spread: np.ndarray
+    lognormal: bool
+    bound: float
+
+    def natural(self, centre: np.ndarray) -> np.ndarray:
+        """Values of F at points of this scale."""
+        return self.bound + np.exp(centre) if self.lognormal else centre
+
+    def scaled(self, value: float) -> float:
+        """A value of F on this scale."""
+        return float(np.log(value - self.bound)) if self.lognormal else value
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedTotal:
+    """F = sum of weight x loss, from one emulator a target.
+
+    Parameters
+    ----------
+    emulators : mapping of str to HetGP
+        Fitted emulators by target name.
+    weights : mapping of str to float
+        Positive weights by target name.
+    correlation : numpy.ndarray, optional
+        Correlation of the losses of one run, shape (k, k); it is taken for the noise and for the emulators' errors,
+        which stem from the same runs. Independent where none is given.
+
+    Examples
+    --------
+    >>> WeightedTotal({"cases": emulator}, {"cases": 1.0}).predict(X).mean  # doctest: +SKIP
+    """
+
+    emulators: Mapping[str, Any]
+    weights: Mapping[str, float]
+    correlation: Any = None
+
+    def __post_init__(self) -> None:
+        if set(self.emulators) != set(self.weights) or not self.emulators:
+            raise ValueError(
+                f"emulators are for {', '.join(self.emulators)}, weights for {', '.join(self.weights)}: "
+                "both need the same targets"
+            )
+        if self.correlation is None:
+            object.__setattr__(self, "correlation", np.eye(len(self.emulators)))
+
+    @property
+    def dimension(self) -> int:
+        """Number of parameters."""
+        return next(iter(self.emulators.values())).state.X0.shape[1]
+
+    @property
+    def locations(self) -> np.ndarray:
+        """Locations that the first emulator was fitted to, (n, d)."""
+        return next(iter(self.emulators.values())).state.X0
+
+    @property
+    def transforms(self) -> list[Any]:
+        """Transform of each target, in the order of the emulators."""
+        return [as_transform(e.transform) for e in self.emulators.values()]
+
+    def latent(self, X: np.ndarray) -> np.ndarray:
+        """Latent mean, mean_var and noise_var of each target: (k, 3, m)."""
+        parts = [e.predict(X, scale="latent") for e in self.emulators.values()]
+        return np.array([[p.mean, p.mean_var, p.noise_var] for p in parts])
+
+    def combine(self, latent: np.ndarray) -> Prediction:
+        """The total's prediction on its own scale from latent numbers (k, 3, m)."""
+        weights = np.array([self.weights[name] for name in self.emulators])
+        natural = np.array([t.moments(*part) for t, part in zip(self.transforms, latent, strict=True)])
+        spread = weights[:, None] * np.sqrt(natural[:, 1])
+        noise = weights[:, None] * np.sqrt(natural[:, 2])
+        return Prediction(
+            weights @ natural[:, 0],
+            np.einsum("im,ij,jm->m", spread, self.correlation, spread),
+            np.einsum("im,ij,jm->m", noise, self.correlation, noise),
+        )
+
+    def moments(self, latent: np.ndarray) -> Moments:
+        """Where bounds are taken: a lognormal matched to the total's epistemic moments where every target is
+        emulated on a log scale, the total itself otherwise.
+
+        Noise enters the centre, since it moves the expected loss, and never the spread.
+        """
+        transforms = self.transforms
+        if not all(isinstance(t, Log) for t in transforms):
+            total = self.combine(latent)
+            return Moments(total.mean, np.sqrt(total.mean_var), False, 0.0)
+        weights = [self.weights[name] for name in self.emulators]
+        bound = float(sum(w * t.bound for w, t in zip(weights, transforms, strict=True)))
+        if len(transforms) == 1:
+            mean, mean_var, noise_var = latent[0]
+            return Moments(np.log(weights[0]) + mean + 0.5 * noise_var, np.sqrt(mean_var), True, bound)
+        total = self.combine(latent)
+        above = total.mean - bound
+        squared = np.log1p(total.mean_var / above**2)
+        return Moments(np.log(above) - 0.5 * squared, np.sqrt(squared), True, bound)
+
+    def predict(self, X: np.ndarray, cov: bool = False, scale: str = "natural") -> Prediction:
+        """Total at X (m, d), in the unit cube, with both variances.
+
+        ``scale="latent"`` gives the numbers of `moments`, with the noise on the total's own scale relative to its
+        height above the bound.
+        """
+        if cov:
+            raise ValueError("the total gives no covariance between points: ask the targets' emulators")
+        latent = self.latent(np.atleast_2d(np.asarray(X, dtype=float)))
+        total = self.combine(latent)
+        if scale == "natural":
+            return total
+        if scale != "latent":
+            raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
+        moments = self.moments(latent)
+        noise = total.noise_var / (total.mean - moments.bound) ** 2 if moments.lognormal else total.noise_var
+        return Prediction(
+            moments.centre, moments.spread**2, np.log1p(noise) if moments.lognormal else noise
+        )
+
+    def sample(self, X: np.ndarray, n: int = 100, seed: int = 0) -> np.ndarray:
+        """Joint draws of the mean total at X (m, d); (n, m); targets drawn independently."""
+        return sum(
+            self.weights[name] * emulator.sample(X, n, seed + i)
+            for i, (name, emulator) in enumerate(self.emulators.items())
+        )
+
+    def __repr__(self) -> str:
+        return "WeightedTotal(" + " + ".join(f"{w:g} x {name}" for name, w in self.weights.items()) + ")"
+
+
+def replicate_correlation(losses: np.ndarray, location: np.ndarray) -> np.ndarray:
+    """Correlation of the losses of one run, pooled over locations.
+
+    Parameters
+    ----------
+    losses : numpy.ndarray
+        Latent losses, shape (N, k), finite.
+    location : numpy.ndarray
+        Location of each run, shape (N,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (k, k); the identity where no location has replicates.
+    """
+    count = np.bincount(location)
+    means = np.stack([np.bincount(location, weights=column) / count for column in losses.T], axis=1)
+    residual = (losses - means[location])[count[location] > 1]
+    covariance = residual.T @ residual
+    sd = np.sqrt(np.diag(covariance))
+    if len(residual) == 0 or np.any(sd == 0):
+        return np.eye(losses.shape[1])
+    return covariance / np.outer(sd, sd)
