@@ -38,7 +38,8 @@ class WorkerPool(distributed.WorkerPlugin):
 
 def run_in_pool(name: str, theta: np.ndarray, seeds: np.ndarray) -> Outcome:
     """Run a chunk in the pool beside the Dask worker that executes this."""
-    processes = distributed.get_worker().plugins[name].processes
+    plugin: Any = distributed.get_worker().plugins[name]
+    processes = plugin.processes
     while True:
         token = processes.submit(theta, seeds)
         for _, outcome in processes.finished([token]):

@@ -134,7 +134,7 @@ class Processes:
             self._pending.discard(token)
 
     def _mend(self) -> None:
-        """A new pool in place of a broken one: pebble's breaks when a worker dies while no run is under way."""
+        """A new pool for a broken one: pebble's breaks when a worker dies while no run is under way."""
         with self._lock:
             if not self._pool.active:
                 self._replace_pool()
@@ -144,9 +144,8 @@ class Processes:
         self._broken += 1
         if self._broken > 3:
             raise RuntimeError(
-                "the worker processes die before they take a run: look for memory that runs out or a limit "
-                "on processes, "
-                "or use workers=1"
+                "the worker processes die before they take a run: look for too little memory or a limit on "
+                "processes, or use workers=1"
             )
         self._pool.stop()
         self._pool.join()

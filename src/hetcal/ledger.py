@@ -18,19 +18,19 @@ from hetcal.frames import (
     theta_array,
     theta_blobs,
 )
-from hetcal.ledgerfile import LedgerError
+from hetcal.ledgerfile import KnownSimulator, LedgerError
 from hetcal.simulators.base import RunResult
 from hetcal.studylog import StudyLog
 
 __all__ = ["Ledger", "LedgerError"]
 
+# The attempt after the last failed one; where that is there, it has outputs, and the row is not needed.
 _INSERT = """
 INSERT INTO runs(simulator_id, theta, seed, attempt, status, seconds, error, outputs, created)
-SELECT ?1, ?2, ?3,
-    coalesce((SELECT max(attempt) + 1 FROM runs WHERE simulator_id = ?1 AND theta = ?2 AND seed = ?3), 0),
-    ?4, ?5, ?6, ?7, ?8
-WHERE NOT EXISTS (
-    SELECT 1 FROM runs WHERE simulator_id = ?1 AND theta = ?2 AND seed = ?3 AND status <> 'failed')
+VALUES (?1, ?2, ?3, coalesce((
+    SELECT max(attempt) + 1 FROM runs
+    WHERE simulator_id = ?1 AND theta = ?2 AND seed = ?3 AND status = 'failed'), 0), ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT(simulator_id, theta, seed, attempt) DO NOTHING
 """
 
 # Only a failed run is ever followed by another attempt.
@@ -177,29 +177,27 @@ class Ledger(StudyLog):
         run_id : array of int, shape (n,)
             -1 where the ledger has no such run.
         """
-        known = self._find(simulator)
-        shape = known or simulator
-        thetas, numbers = theta_blobs(theta_array(theta, shape.parameters)), seed_array(seeds).tolist()
+        known = self._describe(simulator)
+        thetas, numbers = theta_blobs(theta_array(theta, known.parameters)), seed_array(seeds).tolist()
         if len(thetas) != len(numbers):
             raise ValueError(f"{len(thetas)} parameter sets and {len(numbers)} seeds do not match")
         status = np.full(len(thetas), "missing", dtype=object)
-        flat = np.full((len(thetas), len(output_columns(shape.outputs))), np.nan)
+        flat = np.full((len(thetas), len(output_columns(known.outputs))), np.nan)
         run_id = np.full(len(thetas), -1, dtype=np.int64)
-        if known is not None:
-            with self._read() as sql:
-                sql.execute("BEGIN")
-                try:
-                    sql.executemany(
-                        "INSERT INTO wanted VALUES (?, ?, ?)", zip(range(len(thetas)), thetas, numbers)
-                    )
-                    rows = sql.execute(_LOOKUP, (known.simulator_id,)).fetchall()
-                finally:
-                    sql.execute("ROLLBACK")
-            if rows:
-                positions, statuses, numbers, blobs = zip(*rows)
-                at = np.array(positions)  # attempts come in order: the latest is assigned last
-                status[at], run_id[at] = np.array(statuses, dtype=object), numbers
-                flat[at] = _matrix(blobs, flat.shape[1])
+        with self._read() as sql:
+            sql.execute("BEGIN")
+            try:
+                sql.executemany(
+                    "INSERT INTO wanted VALUES (?, ?, ?)", zip(range(len(thetas)), thetas, numbers)
+                )
+                rows = sql.execute(_LOOKUP, (known.simulator_id,)).fetchall()
+            finally:
+                sql.execute("ROLLBACK")
+        if rows:
+            positions, statuses, run_ids, blobs = zip(*rows)
+            at = np.array(positions)  # attempts come in order: the latest is assigned last
+            status[at], run_id[at] = np.array(statuses, dtype=object), run_ids
+            flat[at] = _matrix(blobs, flat.shape[1])
         return status, flat, run_id
 
     def runs(self, simulator: Any, study: str | None = None, purpose: str | None = None) -> pd.DataFrame:
@@ -216,7 +214,8 @@ class Ledger(StudyLog):
         DataFrame
             run_id, a column a parameter, seed, status, seconds, error. Empty where nothing was run or asked.
         """
-        return self._runs_frame(simulator, self._rows(simulator, "status, seconds, error", study, purpose))
+        known = self._describe(simulator)
+        return _runs_frame(known.parameters, self._rows(known, "status, seconds, error", study, purpose))
 
     def outputs(
         self, simulator: Any, name: str, study: str | None = None, purpose: str | None = None
@@ -228,51 +227,47 @@ class Ledger(StudyLog):
         array, shape (N, *shape)
             NaN where the run failed or this output is missing.
         """
-        shapes = (self._find(simulator) or simulator).outputs
-        where = flat_slice(shapes, name)
+        known = self._describe(simulator)
+        where = flat_slice(known.outputs, name)
         size = where.stop - where.start
-        rows = self._rows(simulator, f"substr(outputs, {8 * where.start + 1}, {8 * size})", study, purpose)
-        return _matrix([row[-1] for row in rows], size).reshape(len(rows), *shapes[name])
+        rows = self._rows(known, f"substr(outputs, {8 * where.start + 1}, {8 * size})", study, purpose)
+        return _matrix([row[-1] for row in rows], size).reshape(len(rows), *known.outputs[name])
 
     def given(self, simulator: Any) -> pd.DataFrame:
         """Like `runs`: the runs that no study asked for, such as those that `add_runs` brought in."""
-        rows = self._rows(simulator, "status, seconds, error")
-        asked = self._asked(simulator, None, None)
-        return self._runs_frame(simulator, [row for row in rows if (row[1], row[2]) not in asked])
+        known = self._describe(simulator)
+        rows = self._rows(known, "status, seconds, error")
+        asked = self._asked(known, None, None)
+        return _runs_frame(known.parameters, [row for row in rows if (row[1], row[2]) not in asked])
 
     def _rows(
-        self, simulator: Any, columns: str, study: str | None = None, purpose: str | None = None
+        self, known: KnownSimulator, columns: str, study: str | None = None, purpose: str | None = None
     ) -> list[tuple[Any, ...]]:
         """run_id, theta, seed and `columns` of the latest attempts of all runs, or of those asked for."""
-        known = self._find(simulator)
-        if known is None:
-            return []
+        # The + keeps SQLite from reading by the unique key, out of order, and sorting whole rows afterwards.
+        query = f"SELECT run_id, theta, seed, {columns} FROM runs WHERE +simulator_id = ? AND {_LATEST}"
         with self._read() as sql:
-            rows = sql.execute(
-                f"SELECT run_id, theta, seed, {columns} FROM runs WHERE simulator_id = ? AND {_LATEST} "
-                "ORDER BY run_id",
-                (known.simulator_id,),
-            ).fetchall()
+            rows = sql.execute(f"{query} ORDER BY run_id", (known.simulator_id,)).fetchall()
         if study is None and purpose is None:
             return rows
-        asked = self._asked(simulator, study, purpose)
+        asked = self._asked(known, study, purpose)
         return [row for row in rows if (row[1], row[2]) in asked]
 
-    def _runs_frame(self, simulator: Any, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-        """Rows of run_id, theta, seed, status, seconds, error as a frame."""
-        parameters = (self._find(simulator) or simulator).parameters
-        run_id, theta, seed, status, seconds, error = zip(*rows) if rows else ((),) * 6
-        values = np.frombuffer(b"".join(theta), dtype="<f8").reshape(len(rows), len(parameters))
-        return pd.DataFrame(
-            {
-                "run_id": np.array(run_id, dtype=np.int64),
-                **{name: values[:, column] for column, name in enumerate(parameters)},
-                "seed": np.array(seed, dtype=np.int64),
-                "status": np.array(status, dtype=object),
-                "seconds": np.array(seconds, dtype=float),
-                "error": np.array(error, dtype=object),
-            }
-        )
+
+def _runs_frame(parameters: Sequence[str], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of run_id, theta, seed, status, seconds, error as a frame."""
+    run_id, theta, seed, status, seconds, error = zip(*rows) if rows else ((),) * 6
+    values = np.frombuffer(b"".join(theta), dtype="<f8").reshape(len(rows), len(parameters))
+    return pd.DataFrame(
+        {
+            "run_id": np.array(run_id, dtype=np.int64),
+            **{name: values[:, column] for column, name in enumerate(parameters)},
+            "seed": np.array(seed, dtype=np.int64),
+            "status": np.array(status, dtype=object),
+            "seconds": np.array(seconds, dtype=float),
+            "error": np.array(error, dtype=object),
+        }
+    )
 
 
 def _outputs_blob(result: RunResult, size: int) -> bytes | None:

@@ -234,7 +234,6 @@ class LedgerFile:
         TypeError, ValueError
             When the object does not follow the simulator protocol.
         """
-        check_simulator(simulator)
         known = self._find(simulator)
         if known is not None:
             return known.simulator_id
@@ -276,6 +275,7 @@ class LedgerFile:
         elif isinstance(simulator, int):
             where, values = "simulator_id = ?", (simulator,)
         else:
+            check_simulator(simulator)
             where, values = "name = ? AND fingerprint = ?", (simulator.name, fingerprint(simulator))
         with self._read() as sql:
             rows = sql.execute(f"SELECT * FROM simulators WHERE {where}", values).fetchall()
@@ -294,3 +294,9 @@ class LedgerFile:
         if known is None:
             raise LedgerError(f"the ledger knows no simulator {simulator!r}: register it first")
         return known
+
+    def _describe(self, simulator: Any) -> KnownSimulator:
+        """What is known of a simulator; under the number 0, which no row has, where nothing is known."""
+        return self._find(simulator) or KnownSimulator(
+            0, simulator.name, simulator.version, "", tuple(simulator.parameters), dict(simulator.outputs)
+        )

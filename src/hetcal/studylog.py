@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hetcal.frames import seed_array, theta_array, theta_blobs
-from hetcal.ledgerfile import LedgerError, LedgerFile
+from hetcal.ledgerfile import KnownSimulator, LedgerError, LedgerFile
 
 
 class StudyLog(LedgerFile):
@@ -78,12 +78,10 @@ class StudyLog(LedgerFile):
         """
         if simulator is None:
             with self._read() as sql:
-                query = (
-                    "SELECT simulator_id FROM asks WHERE study = ? GROUP BY simulator_id ORDER BY min(ask_id)"
-                )
+                query = "SELECT simulator_id FROM asks WHERE study = ? GROUP BY 1 ORDER BY min(ask_id)"
                 known = [self._known(number) for (number,) in sql.execute(query, (study,)).fetchall()]
         else:
-            known = [self._find(simulator) or simulator]
+            known = [self._describe(simulator)]
         frames = []
         for each in known:
             rows = self._ask_rows(each, "ask_id, round, position, purpose, theta, seeds", study, None)
@@ -100,12 +98,9 @@ class StudyLog(LedgerFile):
         return table[[name for name in table.columns if name != "seeds"] + ["seeds"]]
 
     def _ask_rows(
-        self, simulator: Any, columns: str, study: str | None, purpose: str | None
+        self, known: KnownSimulator, columns: str, study: str | None, purpose: str | None
     ) -> list[tuple[Any, ...]]:
         """Columns of the asks for a simulator, in the order asked."""
-        known = self._find(simulator)
-        if known is None:
-            return []
         with self._read() as sql:
             return sql.execute(
                 f"SELECT {columns} FROM asks WHERE simulator_id = ?1 AND (?2 IS NULL OR study = ?2) "
@@ -113,9 +108,9 @@ class StudyLog(LedgerFile):
                 (known.simulator_id, study, purpose),
             ).fetchall()
 
-    def _asked(self, simulator: Any, study: str | None, purpose: str | None) -> set[tuple[bytes, int]]:
+    def _asked(self, known: KnownSimulator, study: str | None, purpose: str | None) -> set[tuple[bytes, int]]:
         """Parameter sets and seeds that were asked for."""
-        rows = self._ask_rows(simulator, "theta, seeds", study, purpose)
+        rows = self._ask_rows(known, "theta, seeds", study, purpose)
         return {(theta, seed) for theta, seeds in rows for seed in _seeds(seeds).tolist()}
 
     def checkpoint(self, study: str, name: str, value: Any) -> None:
