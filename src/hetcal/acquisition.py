@@ -300,23 +300,24 @@ def _prune(total: WeightedTotal, candidates: np.ndarray, kappa: float, size: int
 class _Believer:
     """What the emulators would be unsure of once the picked points were run; means stay as they are."""
 
-    def __init__(self, total: WeightedTotal, X: np.ndarray, replicates: int) -> None:
+    def __init__(self, total: WeightedTotal, X: np.ndarray, replicates: int, batch: int) -> None:
         self.X, self.replicates = X, replicates
         self.latent = total.latent(X)
         self.processes: list[GaussianProcess] = [e.process for e in total.emulators.values()]
-        self.projected = [p.whiten(X) for p in self.processes]
-        self.steps: list[list[np.ndarray]] = [[] for _ in self.processes]
+        self.white = [process.whiten(X) for process in self.processes]
+        self.steps = np.zeros((len(self.processes), batch, len(X)))
+        self.picked = 0
 
     def pick(self, j: int) -> None:
         """Condition on replicates at point j."""
         for i, process in enumerate(self.processes):
-            between = process.covariance_to(self.X, self.projected[i], j)
-            for step in self.steps[i]:
-                between -= step * step[j]
+            before = self.steps[i, : self.picked]
+            between = process.covariance_to(self.X, self.white[i], j) - before[:, j] @ before
             noise = self.latent[i, 2, j] / self.replicates
             step = between / math.sqrt(max(between[j], 0.0) + noise + 1e-12 * process.scale)
-            self.steps[i].append(step)
+            self.steps[i, self.picked] = step
             self.latent[i, 1] = np.maximum(self.latent[i, 1] - step**2, 0.0)
+        self.picked += 1
 
 
 def _choose_batch(
@@ -331,7 +332,7 @@ def _choose_batch(
     size = min(_SHORTLIST * batch, len(candidates))
     while True:
         shortlist, threshold = acquisition.shortlist(total, candidates, size)
-        believer = _Believer(total, candidates[shortlist], replicates)
+        believer = _Believer(total, candidates[shortlist], replicates, batch)
         chosen: list[int] = []
         for _ in range(batch):
             score = acquisition.score(total, believer.latent)

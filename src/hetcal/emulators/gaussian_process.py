@@ -249,8 +249,10 @@ class GaussianProcess:
     def covariance_to(self, X: np.ndarray, white: tuple[np.ndarray, np.ndarray], j: int) -> np.ndarray:
         """Posterior covariance (m,) of points X with the j-th of them, from their `whiten`."""
         w, t = white
-        prior = correlation(X, X[j : j + 1], self.theta, self.covariance)[:, 0]
-        return self.scale * (prior - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
+        per_unit, _ = self._columns
+        prior = np.empty((len(X), 1))
+        _correlate(X * per_unit, (X[j : j + 1] * per_unit).T.copy(), self.covariance, prior)
+        return self.scale * (prior[:, 0] - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
 
     def sample(self, X: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """Joint draws of the mean at points (m, d); (n, m)."""
