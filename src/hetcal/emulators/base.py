@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +12,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class CrossedSeedsWarning(UserWarning):
+    """Seeds are shared between locations, so the noise is not independent as HetGP assumes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +143,21 @@ def check_training_data(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
             f"all {len(y)} values are {y[0]:g}: there is nothing to emulate; check the target, or drop it"
         )
     return X, y
+
+
+def warn_crossed_seeds(seeds: np.ndarray, location: np.ndarray, name: str) -> None:
+    """Warn where a seed is used at more than one location; seeds and location have shape (N,)."""
+    if seeds.shape != location.shape:
+        raise ValueError(f"seeds need shape {location.shape}, not {seeds.shape}")
+    pairs = np.unique(np.column_stack([seeds, location]), axis=0)
+    shared = len(pairs) - len(np.unique(pairs[:, 0]))
+    if shared:
+        warnings.warn(
+            f"{name}: {shared} seeds are used at more than one location. HetGP takes the noise of different "
+            "locations as independent and its intervals come out too narrow; give every location seeds of its own",
+            CrossedSeedsWarning,
+            stacklevel=3,
+        )
 
 
 def load_emulator(folder: str | Path) -> Any:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal import rbridge
-from hetcal.emulators.base import Prediction, check_training_data, find_replicates
+from hetcal.emulators.base import Prediction, check_training_data, find_replicates, warn_crossed_seeds
+from hetcal.emulators.function_draws import FunctionDraws
 from hetcal.emulators.gaussian_process import COVARIANCES, GaussianProcess
 from hetcal.emulators.hetgp_state import (
     HetGPState,
@@ -31,10 +32,6 @@ NOISE = ("auto", "heteroskedastic", "homoskedastic", "likelihood")
 
 class FitWarning(UserWarning):
     """An emulator's fit stopped for another reason than convergence."""
-
-
-class CrossedSeedsWarning(UserWarning):
-    """Seeds are shared between locations, so the noise is not independent as HetGP assumes."""
 
 
 @dataclass(eq=False)
@@ -139,7 +136,7 @@ class HetGP:
         X, y = check_training_data(X, y)
         data = find_replicates(X, as_transform(self.transform).forward(y))
         if seeds is not None:
-            _warn_crossed(np.asarray(seeds), data.location, name)
+            warn_crossed_seeds(np.asarray(seeds), data.location, name)
         lower, upper = self._lengthscale_bounds(X.shape[1])
         fits = rbridge.call(
             "fit_hetgp",
@@ -314,6 +311,31 @@ class HetGP:
             return draws
         return as_transform(self.transform).noise_mean(draws, self._noise(X))
 
+    def draw(self, n: int = 100, seed: int = 0) -> FunctionDraws:
+        """Consistent functions drawn from the emulator's uncertainty, to be evaluated anywhere.
+
+        Where `sample` gives joint draws at points known beforehand, these can be asked again and again, at hundreds of
+        thousands of points.
+
+        Parameters
+        ----------
+        n : int
+            Number of functions.
+        seed : int
+
+        Returns
+        -------
+        FunctionDraws
+            Call it with points (m, d) of the unit cube for values (n, m) of the mean response.
+        """
+        transform = as_transform(self.transform)
+
+        def back(draws: np.ndarray, X: np.ndarray) -> np.ndarray:
+            return transform.noise_mean(draws, self._noise(X))
+
+        _ = self._fitted
+        return FunctionDraws(self.process, n, generator(seed, "emulator", 1), back)
+
     def leave_one_out(self) -> pd.DataFrame:
         """How well each location is predicted from all others, on the latent scale.
 
@@ -382,17 +404,3 @@ def _vector(value: Any) -> Any:
 
 def _fields(state: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in state.items() if k in HetGPState.__dataclass_fields__}
-
-
-def _warn_crossed(seeds: np.ndarray, location: np.ndarray, name: str) -> None:
-    if seeds.shape != location.shape:
-        raise ValueError(f"seeds need shape {location.shape}, not {seeds.shape}")
-    pairs = np.unique(np.column_stack([seeds, location]), axis=0)
-    shared = len(pairs) - len(np.unique(pairs[:, 0]))
-    if shared:
-        warnings.warn(
-            f"{name}: {shared} seeds are used at more than one location. HetGP takes the noise of different "
-            "locations as independent and its intervals come out too narrow; give every location seeds of its own",
-            CrossedSeedsWarning,
-            stacklevel=3,
-        )
