@@ -97,6 +97,11 @@ class Problem:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"target names must differ: {', '.join(twice)}; give name=")
+        taken = {"total", "seed", "replicates", *self.space.names}.intersection(names)
+        if taken:
+            raise ValueError(
+                f"a target cannot be called {sorted(taken)[0]!r}: tables of losses have that column; give name="
+            )
         if not any(t.weight > 0 for t in self.targets):
             raise ValueError("every target has weight 0: at least one must count")
 

@@ -58,6 +58,11 @@ class _Observed:
         for option in ("trials", "dispersion", "sd"):
             if getattr(self, option) is not None and self.family.extra != option:
                 raise ValueError(f"target {self.name!r}: loss {self.loss!r} takes no {option}=")
+        if self._extra.size > 1 and self._extra.shape != data.shape:
+            raise ValueError(
+                f"target {self.name!r}: {self.family.extra} has shape {self._extra.shape} but {data.shape} was "
+                "observed: give one number, or one a datum"
+            )
         if self.floor is not None and (self.family.floor is None or not self.floor > 0):
             raise ValueError(
                 f"target {self.name!r}: floor={self.floor!r}: "
@@ -218,13 +223,28 @@ class Target(_Observed):
         """Raise ``ValueError`` where ``transform`` is a logarithm that this loss could drive to minus infinity."""
         if transform is None:
             return
-        bound = 0.0 if transform == "log" else float(transform[1])
+        bound = _log_bound(transform)
+        if bound is None:
+            raise ValueError(
+                f'target {self.name!r}: transform is "auto", None, "log" or ("log", bound) with a finite bound, not '
+                f"{transform!r}"
+            )
         lowest = self.family.lowest(self.observed, self._floor, self._extra)
         if lowest <= bound:
             raise ValueError(
                 f"target {self.name!r}: {self.loss} can be as low as {lowest:g}, so log(loss - {bound:g}) can fail: "
                 f'give transform=("log", c) with c below {lowest:g}, "auto", or None'
             )
+
+
+def _log_bound(transform: Any) -> float | None:
+    """Bound of a logarithm as users write it; None for anything else."""
+    if transform == "log":
+        return 0.0
+    pair = isinstance(transform, (tuple, list)) and len(transform) == 2 and transform[0] == "log"
+    if pair and isinstance(transform[1], (int, float, np.number)) and math.isfinite(transform[1]):
+        return float(transform[1])
+    return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -1,0 +1,125 @@
+"""Problem: what does not fit together is refused when it is built; losses of what a ledger holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hetcal as hc
+from hetcal.emulators.hetgp import HetGP
+
+
+@hc.simulator(parameters=["b", "a"], outputs={"y": (2,), "total": ()}, version="1")
+def line(theta, seed):
+    if theta["a"] > 0.95:
+        raise RuntimeError("too steep")
+    y = np.array([theta["a"], 10 * theta["b"]]) + seed % 2
+    return {"y": y, "total": np.nan if theta["a"] > 0.9 else y.sum()}
+
+
+SPACE = hc.Space([hc.Parameter("a", hc.uniform(0, 1)), hc.Parameter("b", hc.uniform(0, 1))])
+Y = hc.Target("y", observed=[1, 2], loss="rss")
+SUM = hc.Target("total", observed=3, loss="rss", weight=2, name="sum")
+
+
+@pytest.mark.parametrize(
+    "space, targets, sentence",
+    [
+        (["a", "b", "c"], [Y], "unknown to the simulator: c"),
+        (["a"], [Y], "without a prior: b"),
+        (["a", "b"], [], "at least one Target"),
+        (["a", "b"], [Y, hc.Target("y", observed=[1, 1])], "names must differ: y; give name="),
+        (["a", "b"], [hc.Target("z", observed=[1])], "wants output 'z'; simulator 'line' has y, total"),
+        (
+            ["a", "b"],
+            [hc.Target("y", observed=[1, 2, 3])],
+            r"\(3,\) data observed but output 'y' has shape \(2,\)",
+        ),
+        (
+            ["a", "b"],
+            [hc.Target("total", observed=[1, 2], name="sum")],
+            r"\(2,\) data observed but output 'total'",
+        ),
+        (["a", "b"], [hc.Target("total", observed=3)], "cannot be called 'total'.*give name="),
+        (["a", "b"], [hc.Target("y", observed=[1, 2], name="b")], "cannot be called 'b'"),
+        (["a", "b"], [hc.Target("y", observed=[1, 2], weight=0)], "every target has weight 0"),
+        (
+            ["a", "b"],
+            [hc.Target("y", observed=[1, 2], transform="log")],
+            "can be as low as 0, so log.* can fail",
+        ),
+        (["a", "b"], [hc.Target("y", observed=[1, 2], transform="sqrt")], 'transform is "auto", None'),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_when_the_problem_is_built(space, targets, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        hc.Problem(hc.Space([hc.Parameter(n, hc.uniform(0, 1)) for n in space]), line, targets)
+
+
+def test_what_is_no_target_or_simulator_is_refused():
+    with pytest.raises(TypeError, match="targets are hetcal.Target or hetcal.EnsembleTarget"):
+        hc.Problem(SPACE, line, ["y"])
+    with pytest.raises((TypeError, ValueError)):
+        hc.Problem(SPACE, lambda theta, seed: {}, [Y])
+
+
+@pytest.mark.parametrize("transform", ["log", ("log", 0.5)])
+def test_an_emulator_with_a_wrong_logarithm_is_refused_before_anything_runs(transform):
+    with pytest.raises(ValueError, match="rss can be as low as 0"):
+        hc.BayesianCalibration(hc.Problem(SPACE, line, [Y]), emulator=HetGP(transform=transform))
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    problem = hc.Problem(SPACE, line, [Y])
+    ledger = hc.Ledger()
+    theta = pd.DataFrame({"b": [0.2, 0.2, 0.2], "a": [0.5, 0.92, 0.99]})
+    hc.run_ensemble(problem, theta, replicates=4, ledger=ledger, seeds=[0, 1, 2, 4])
+    return ledger
+
+
+def test_losses_of_a_ledger_by_hand(ledger):
+    losses = hc.Problem(SPACE, line, [Y, SUM]).losses(ledger)
+    assert list(losses.columns) == ["a", "b", "seed", "y", "sum", "total"]
+    a = losses[losses["a"] == 0.5].sort_values("seed")
+    # Even seeds: y = (.5, 2) against (1, 2); odd ones are 1 higher.
+    np.testing.assert_allclose(a["y"], [0.25, 1.25, 0.25, 0.25])
+
+
+def test_the_total_is_the_weighted_sum_and_changes_without_running(ledger):
+    losses = hc.Problem(SPACE, line, [Y, SUM]).losses(ledger)
+    first = losses[losses["a"] == 0.5]
+    np.testing.assert_allclose(first["total"], first["y"] + 2 * first["sum"])
+    partial, failed = losses[losses["a"] == 0.92], losses[losses["a"] == 0.99]
+    # A partial run has the losses of the outputs it has, and no total; a failed one has none.
+    assert partial["y"].notna().all() and partial[["sum", "total"]].isna().all().all()
+    assert failed[["y", "sum", "total"]].isna().all().all() and len(failed) == 4
+    # A target of weight 0 is shown, and is missed by nobody.
+    free = hc.Target("total", observed=3, loss="rss", weight=0, name="sum")
+    losses = hc.Problem(SPACE, line, [Y, free]).losses(ledger)
+    np.testing.assert_allclose(losses["total"], losses["y"])
+    assert len(ledger.runs(line)) == 12
+
+
+def test_ensemble_losses_by_location_with_partial_runs(ledger):
+    targets = [
+        hc.EnsembleTarget("y", observed=[1.0, 2.0], loss="rss", statistic="mean"),
+        hc.EnsembleTarget("total", observed=2.0, loss="rss", statistic="median", name="sum"),
+    ]
+    frame = hc.Problem(SPACE, line, targets).ensemble_losses(ledger)
+    assert list(frame.columns) == ["a", "b", "replicates", "y", "y_se", "sum", "sum_se"]
+    assert frame["replicates"].tolist() == [4, 4, 4]
+    # Mean of three even seeds and an odd one: (.75, 2.25) against (1, 2).
+    np.testing.assert_allclose(frame["y"][0], 0.0625 + 0.0625)
+    # The median of 2.5, 2.5, 2.5 and 4.5 does not move when one is left out.
+    np.testing.assert_allclose([frame["sum"][0], frame["sum_se"][0]], [0.25, 0.0])
+    assert np.isfinite(frame["y"][1]) and np.isnan(frame["sum"][1])
+    assert np.isnan(frame["y"][2])
+
+
+def test_the_order_of_parameters_is_the_simulators_wherever_it_matters():
+    problem = hc.Problem(SPACE, line, [Y])
+    frame = SPACE.frame([[0.1, 0.2]])
+    assert problem.theta(frame).tolist() == [[0.2, 0.1]]
+    assert problem.describe()["parameters"][0]["name"] == "a"
