@@ -39,12 +39,9 @@ class WorkerPool(distributed.WorkerPlugin):
 def run_in_pool(name: str, theta: np.ndarray, seeds: np.ndarray) -> Outcome:
     """Run a chunk in the pool beside the Dask worker that executes this."""
     plugin: Any = distributed.get_worker().plugins[name]
-    processes = plugin.processes
-    while True:
-        token = processes.submit(theta, seeds)
-        for _, outcome in processes.finished([token]):
-            if outcome != Lost(None):
-                return outcome
+    token = plugin.processes.submit(theta, seeds)
+    ((_, outcome),) = plugin.processes.finished([token])
+    return outcome
 
 
 class Dask:

@@ -92,15 +92,18 @@ class Processes:
         self._time_limit = time_limit
         self._lock = threading.Lock()
         self._pending: set[Any] = set()
+        self._closed = False
         self._broken = 0
 
     def __enter__(self) -> Self:
         self._pool = self._new_pool()
+        self._mend()  # asking a new pool for its state starts it, now and from this thread
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.stop()
-        self._pool.join()
+        with self._lock:
+            self._closed = True
+            self._give_up()
 
     def _new_pool(self) -> Any:
         import pebble
@@ -136,20 +139,21 @@ class Processes:
     def _mend(self) -> None:
         """A new pool for a broken one: pebble's breaks when a worker dies while no run is under way."""
         with self._lock:
-            if not self._pool.active:
-                self._replace_pool()
-
-    def _replace_pool(self) -> None:
-        """Give up a pool and what it had taken."""
-        self._broken += 1
+            if self._closed or self._pool.active:
+                return
+            self._broken += 1
+            self._give_up()
+            self._pool = self._new_pool()
         if self._broken > 3:
             raise RuntimeError(
                 "the worker processes die before they take a run: look for too little memory or a limit on "
                 "processes, or use workers=1"
             )
+
+    def _give_up(self) -> None:
+        """Stop a pool; whoever waits for what it had taken learns of it."""
         self._pool.stop()
         self._pool.join()
-        self._pool = self._new_pool()
         for future in list(self._pending):
             if not future.done():
                 future.set_exception(BrokenProcessPool())
