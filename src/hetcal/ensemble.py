@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -143,13 +144,12 @@ def execute(
     seeds : array_like of int, shape (n,)
     ledger : Ledger
     workers, executor, time_limit, retry_failed, progress
-        See `run_ensemble`.
+        See `run_ensemble`; `executor` may also be what `open_executor` gave, entered by the caller.
     """
-    _check_whole("workers", workers)
-    if executor is not None and workers != 1:
-        raise ValueError(f"workers={workers} beside an executor: a Dask cluster has its own, leave one out")
-    if time_limit is not None and not time_limit > 0:
-        raise ValueError(f"time_limit is {time_limit!r}: give the seconds that a run may take, above 0")
+    if hasattr(executor, "slots"):
+        where = nullcontext(executor)
+    else:
+        where = open_executor(simulator, workers, executor, time_limit)
     number = ledger.register(simulator)
     theta, seeds = theta_array(theta, simulator.parameters), seed_array(seeds)
     todo = np.flatnonzero(ledger.missing(number, theta, seeds, retry_failed))
@@ -158,10 +158,21 @@ def execute(
     if not len(todo):
         return 0
     target = CHUNK_SECONDS if time_limit is None else min(CHUNK_SECONDS, time_limit / 4)
-    with choose(simulator, workers, executor, time_limit) as where:
-        with Progress(len(todo), "runs", progress) as bar:
-            _Work(where, ledger, number, theta[todo], seeds[todo], target, bar).do()
+    with where as opened, Progress(len(todo), "runs", progress) as bar:
+        _Work(opened, ledger, number, theta[todo], seeds[todo], target, bar).do()
     return len(todo)
+
+
+def open_executor(
+    simulator: Any, workers: int = 1, executor: Any = None, time_limit: float | None = None
+) -> Executor:
+    """The executor for these arguments (see `run_ensemble`), to be entered once for many calls of `execute`."""
+    _check_whole("workers", workers)
+    if executor is not None and workers != 1:
+        raise ValueError(f"workers={workers} beside an executor: a Dask cluster has its own, leave one out")
+    if time_limit is not None and not time_limit > 0:
+        raise ValueError(f"time_limit is {time_limit!r}: give the seconds that a run may take, above 0")
+    return choose(simulator, workers, executor, time_limit)
 
 
 class _Work:

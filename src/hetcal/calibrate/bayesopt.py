@@ -16,7 +16,7 @@ from hetcal.calibrate.search import Runs, Search
 from hetcal.calibrate.winner import compare_finalists, honest_winner
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
-from hetcal.ensemble import execute
+from hetcal.ensemble import execute, open_executor
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
 from hetcal.simulators.identity import content_hash, fingerprint
@@ -158,22 +158,19 @@ class BayesianCalibration:
         ledger = Ledger() if ledger is None else ledger
         began = time.perf_counter()
         search = self._search(ledger, seed, _speaker(progress))
-        while True:
-            todo = self._ask(search, seed)
-            if todo is None:
-                break
-            started = time.perf_counter()
-            execute(
-                self.problem.simulator,
-                self.problem.theta(todo),
-                todo["seed"].to_numpy(),
-                ledger,
-                workers=workers,
-                executor=executor,
-                time_limit=time_limit,
-                progress=progress,
-            )
-            search.seconds["simulating"] += time.perf_counter() - started
+        with open_executor(self.problem.simulator, workers, executor, time_limit) as opened:
+            while (todo := self._ask(search, seed)) is not None:
+                started = time.perf_counter()
+                execute(
+                    self.problem.simulator,
+                    self.problem.theta(todo),
+                    todo["seed"].to_numpy(),
+                    ledger,
+                    executor=opened,
+                    time_limit=time_limit,
+                    progress=progress,
+                )
+                search.seconds["simulating"] += time.perf_counter() - started
         result = self._result(search, seed)
         search.seconds["total"] = time.perf_counter() - began
         return result
