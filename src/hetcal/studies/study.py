@@ -1,0 +1,179 @@
+"""Study: what `hetcal run` runs, and how it is found by name or in a user's file."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hetcal.calibrate import CalibrationResult
+    from hetcal.ledger import Ledger
+    from hetcal.problem import Problem
+
+SHIPPED = ("flu1978",)
+BUDGETS = ("quick", "full")
+
+
+class StudyError(ValueError):
+    """A study cannot be found or read; the message says where and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A problem, the method that calibrates it, and what a reader of the report has to know.
+
+    Define one in a file of your own as ``study = hc.Study(...)`` and run it with ``hetcal run my_study.py``. A file
+    may define a function ``study(budget)`` instead, which makes one for the budget "quick" or "full".
+
+    Parameters
+    ----------
+    name : str
+        Short; names the folder of results.
+    problem : Problem
+    method : BayesianCalibration
+        Of this problem.
+    title : str
+        The report's headline.
+    source : str
+        Where the data come from.
+    story : sequence of str, optional
+        Paragraphs: what happened, how the model sees it, how the answer differs from others'.
+    look_at : sequence of str, optional
+        What to look at in the report, a sentence each.
+
+    Raises
+    ------
+    StudyError
+        If the name cannot name a folder, the method belongs to another problem, or `story` or `look_at` is one text
+        in place of several.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> hc.studies.flu1978.study()
+    Study('flu1978': StochasticSIR by BayesianCalibration)
+    """
+
+    name: str
+    problem: Problem
+    method: Any
+    title: str
+    source: str
+    story: tuple[str, ...] = ()
+    look_at: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip(". ") or set(self.name) & set("/\\"):
+            raise StudyError(
+                f"name={self.name!r} cannot name a folder of results: give a short name like 'flu1978'"
+            )
+        if getattr(self.method, "problem", None) is not self.problem:
+            raise StudyError(
+                f"the method of study {self.name!r} is {type(self.method).__name__} of another problem: make both "
+                "from one, as in problem=problem, method=hetcal.BayesianCalibration(problem)"
+            )
+        for field in ("story", "look_at"):
+            texts = getattr(self, field)
+            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+                raise StudyError(f"{field} of study {self.name!r} is a list of texts, not {texts!r}")
+            object.__setattr__(self, field, tuple(texts))
+
+    def run(
+        self,
+        ledger: Ledger | None = None,
+        seed: int = 0,
+        workers: int = 1,
+        executor: Any = None,
+        time_limit: float | None = None,
+        progress: bool | None = None,
+    ) -> CalibrationResult:
+        """Run the study to its end, or on from where it stopped; arguments as in `BayesianCalibration.run`."""
+        return self.method.run(ledger, seed, workers, executor, time_limit, progress)
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}: {self.problem.simulator.name} by {type(self.method).__name__})"
+
+
+def load(which: str, budget: str | None = None) -> Study:
+    """Find a study: a shipped one by its name, a user's own by the path of its Python file.
+
+    Parameters
+    ----------
+    which : str
+        A name in `SHIPPED`, or a path that ends in ``.py``.
+    budget : {"quick", "full"}, optional
+        For studies that offer the choice; quick where none is given.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        If there is no such study or file, the file cannot be read or stops with an error, or defines no study.
+
+    Examples
+    --------
+    >>> load("flu1978", "full").method.rounds
+    25
+    """
+    if budget is not None and budget not in BUDGETS:
+        raise StudyError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
+    if which in SHIPPED:
+        return import_module(f"hetcal.studies.{which}").study(budget or "quick")
+    if not which.endswith(".py"):
+        raise StudyError(
+            f"no study {which!r}: shipped are {', '.join(SHIPPED)} (`hetcal studies` tells more); a study of your own "
+            "is a file whose name ends in .py"
+        )
+    path = Path(which).resolve()
+    module = _execute(path)
+    study = getattr(module, "study", None)
+    if study is None:
+        raise StudyError(f"{path} defines no study: let it end with study = hetcal.Study(...)")
+    if callable(study):
+        study = _guarded(path, lambda: module.study(budget or "quick"))
+    elif budget is not None:
+        raise StudyError(
+            f"{path} offers no choice of budgets: leave --budget out, or define a function study(budget) there"
+        )
+    if not isinstance(study, Study):
+        raise StudyError(f"study in {path} is {study!r}: make it study = hetcal.Study(...)")
+    return study
+
+
+def _execute(path: Path) -> ModuleType:
+    """Run a user's file as a module; modules beside it can be imported, as from a script."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise StudyError(
+            f"the study file {path} cannot be read ({error.strerror}): give the path of a file that you may read"
+        ) from None
+    # A name that no other module has: a file called random.py must not pass for the library.
+    module = ModuleType(f"study_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    _guarded(path, lambda: exec(compile(source, str(path), "exec"), module.__dict__))
+    return module
+
+
+def _guarded(path: Path, call: Callable[[], Any]) -> Any:
+    """Call into a user's file; what it raises becomes a sentence with the file's line."""
+    try:
+        return call()
+    except SyntaxError as error:
+        raise StudyError(f"{error.filename}, line {error.lineno}: {error.msg}: mend that line") from error
+    except (Exception, SystemExit) as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise StudyError(f"{where}: {type(error).__name__}: {error}") from error
