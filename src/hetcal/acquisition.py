@@ -18,6 +18,7 @@ from hetcal.designs import sobol_points
 from hetcal.emulators.gaussian_process import GaussianProcess, block_rows, in_blocks
 from hetcal.emulators.total import Moments, WeightedTotal
 from hetcal.streams import generator
+from hetcal.threads import one_blas_thread
 
 # Candidates that a batch is picked from, as a multiple of its size; doubled until the picks are exact.
 _SHORTLIST = 8
@@ -320,6 +321,7 @@ class _Believer:
         self.picked += 1
 
 
+@one_blas_thread
 def _choose_batch(
     acquisition: Any, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int
 ) -> np.ndarray:

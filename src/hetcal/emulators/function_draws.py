@@ -14,6 +14,7 @@ from scipy import stats
 
 from hetcal.designs import sobol_points
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks
+from hetcal.threads import one_blas_thread
 
 _FEATURES = 2048
 
@@ -62,6 +63,7 @@ class FunctionDraws:
     _trend: np.ndarray = field(init=False, repr=False)
     _update: np.ndarray = field(init=False, repr=False)
 
+    @one_blas_thread
     def __post_init__(self) -> None:
         process = self.process
         omega = _frequencies(process, self.rng)

@@ -2,8 +2,8 @@
 
 The equations are those of hetGP (Binois, Gramacy and Ludkovski 2018): constant trend estimated by generalised
 least squares, product covariances, replicates folded into one row a location with the noise divided by their
-number. Covariance matrices are made in blocks of rows, the blocks on all cores; each row's numbers are the
-same whatever the number of cores.
+number. Covariance matrices are made in blocks of rows, the blocks on all cores; everything else is done with one
+BLAS thread, so that the numbers are the same whatever the number of cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from scipy.linalg import blas, lapack
 
-from hetcal.threads import single_blas_thread
+from hetcal.threads import one_blas_thread, single_blas_thread
 
 COVARIANCES = ("Gaussian", "Matern3_2", "Matern5_2")
 
@@ -161,6 +161,7 @@ class GaussianProcess:
     scale: float
 
     @cached_property
+    @one_blas_thread
     def factor(self) -> np.ndarray:
         """Lower Cholesky factor of the correlation of the observations, shape (n, n), Fortran order."""
         K = correlation(self.X, self.X, self.theta, self.covariance)
@@ -174,10 +175,12 @@ class GaussianProcess:
         return L
 
     @cached_property
+    @one_blas_thread
     def inverse_factor(self) -> np.ndarray:
         """Inverse of `factor`, so that many variances are one triangular product."""
         return lapack.dtrtri(self.factor, lower=1)[0]
 
+    @one_blas_thread
     def solve(self, b: np.ndarray) -> np.ndarray:
         """K^-1 b for b of shape (n,) or (n, m)."""
         return lapack.dpotrs(self.factor, b, lower=1)[0]
@@ -234,11 +237,13 @@ class GaussianProcess:
         explained = np.einsum("ij,ij->j", w, w)
         return self.scale * np.maximum(0.0, 1.0 - explained + trend * trend / self._ones.sum())
 
+    @one_blas_thread
     def whiten(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For points (m, d), L^-1 k (n, m) and 1 - 1^T K^-1 k (m,): what posterior covariances are made of."""
         k = correlation(X, self.X, self.theta, self.covariance)
         return self.project(k), 1.0 - k @ self._ones
 
+    @one_blas_thread
     def covariance_between(self, X1: np.ndarray, X2: np.ndarray) -> np.ndarray:
         """Posterior covariance of the mean between two sets of points (m1, d) and (m2, d); (m1, m2)."""
         w1, t1 = self.whiten(X1)
@@ -246,6 +251,7 @@ class GaussianProcess:
         prior = correlation(X1, X2, self.theta, self.covariance)
         return self.scale * (prior - w1.T @ w2 + np.outer(t1, t2) / self._ones.sum())
 
+    @one_blas_thread
     def covariance_to(self, X: np.ndarray, white: tuple[np.ndarray, np.ndarray], j: int) -> np.ndarray:
         """Posterior covariance (m,) of points X with the j-th of them, from their `whiten`."""
         w, t = white
@@ -254,12 +260,14 @@ class GaussianProcess:
         _correlate(X * per_unit, (X[j : j + 1] * per_unit).T.copy(), self.covariance, prior)
         return self.scale * (prior[:, 0] - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
 
+    @one_blas_thread
     def sample(self, X: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """Joint draws of the mean at points (m, d); (n, m)."""
         mean, _ = self.predict(X, variance=False)
         root = square_root(self.covariance_between(X, X))
         return mean + rng.standard_normal((n, len(X))) @ root.T
 
+    @one_blas_thread
     def leave_one_out(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of the mean at each location from all others, trend estimated anew; each (n,).
 
@@ -271,6 +279,7 @@ class GaussianProcess:
         return self.Z - residual / diagonal, self.scale * (1.0 / diagonal - noise)
 
 
+@one_blas_thread
 def square_root(covariance: np.ndarray) -> np.ndarray:
     """A matrix R with R R^T = covariance, to rounding, for a matrix that may be singular."""
     jitter = 1e-12 * float(np.mean(np.diag(covariance)))

@@ -114,16 +114,17 @@ class Log:
 
 
 def as_transform(transform: Any) -> Transform:
-    """Transform from how a user writes it: None, "log", ("log", bound), or a Transform itself."""
+    """Transform from how a user writes it: None, "log", ("log", bound), or an `Identity` or `Log` itself."""
     if transform is None:
         return Identity()
     if transform == "log":
         return Log()
     if isinstance(transform, (tuple, list)) and len(transform) == 2 and transform[0] == "log":
-        return Log(float(transform[1]))
-    if hasattr(transform, "moments") and hasattr(transform, "forward"):
+        if isinstance(transform[1], (int, float, np.number)) and math.isfinite(transform[1]):
+            return Log(float(transform[1]))
+    if isinstance(transform, (Identity, Log)):
         return transform
-    raise ValueError(f'transform is None, "log" or ("log", bound), not {transform!r}')
+    raise ValueError(f'transform is None, "log" or ("log", bound) with a finite bound, not {transform!r}')
 
 
 def to_json(transform: Transform) -> Any:
