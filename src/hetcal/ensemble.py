@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,6 +146,7 @@ def execute(
     workers, executor, time_limit, retry_failed, progress
         See `run_ensemble`; `executor` may also be what `open_executor` gave, entered by the caller.
     """
+    where: AbstractContextManager[Executor]
     if hasattr(executor, "slots"):
         where = nullcontext(executor)
     else:

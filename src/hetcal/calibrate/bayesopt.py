@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,7 @@ class BayesianCalibration:
         workers: int = 1,
         executor: Any = None,
         time_limit: float | None = None,
+        retry_failed: bool = False,
         progress: bool | None = None,
     ) -> CalibrationResult:
         """Run the study to its end, or on from where it stopped.
@@ -148,6 +150,8 @@ class BayesianCalibration:
             Runs the simulator on a cluster instead.
         time_limit : float, optional
             Seconds a run may take before it is stopped and counted as failed.
+        retry_failed : bool
+            First make the study's failed runs again, after what failed them was mended.
         progress : bool, optional
             Say on stderr what goes on; by default where stderr is a terminal.
 
@@ -156,21 +160,29 @@ class BayesianCalibration:
         CalibrationResult
         """
         ledger = Ledger() if ledger is None else ledger
+        self._warn_of_other_versions(ledger)
         began = time.perf_counter()
         search = self._search(ledger, seed, _speaker(progress))
         with open_executor(self.problem.simulator, workers, executor, time_limit) as opened:
-            while (todo := self._ask(search, seed)) is not None:
+
+            def simulate(runs: pd.DataFrame) -> None:
                 started = time.perf_counter()
                 execute(
                     self.problem.simulator,
-                    self.problem.theta(todo),
-                    todo["seed"].to_numpy(),
-                    ledger,
+                    self.problem.theta(runs),
+                    runs["seed"].to_numpy(),
+                    search.ledger,
                     executor=opened,
                     time_limit=time_limit,
+                    retry_failed=retry_failed,
                     progress=progress,
                 )
                 search.seconds["simulating"] += time.perf_counter() - started
+
+            if retry_failed:
+                simulate(search.asked_runs())
+            while (todo := self._ask(search, seed)) is not None:
+                simulate(todo)
         result = self._result(search, seed)
         search.seconds["total"] = time.perf_counter() - began
         return result
@@ -233,6 +245,15 @@ class BayesianCalibration:
         return content_hash(parts, "study")
 
     # The loop, as a function of what the ledger holds
+
+    def _warn_of_other_versions(self, ledger: Ledger) -> None:
+        others = ledger.other_versions(self.problem.simulator)
+        if len(others):
+            warnings.warn(
+                f"the ledger holds {int(others['runs'].sum())} runs of {self.problem.simulator.name!r} made with other "
+                "code or settings; they are kept but not used here",
+                stacklevel=3,
+            )
 
     def _search(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
         return Search(self.problem, self.emulator, ledger, self.study_name(seed), say)

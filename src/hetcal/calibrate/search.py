@@ -96,17 +96,20 @@ class Search:
     def missing(self, asks: pd.DataFrame) -> pd.DataFrame:
         """Runs of these asks that are not in the ledger: parameters, seed, purpose, round."""
         runs = self.runs(asks)
-        todo = runs.status == "missing"
-        frame = (
-            self.problem.space.frame(runs.theta[todo])
-            if todo.any()
-            else pd.DataFrame(columns=list(self.problem.space.names), dtype=float)
-        )
-        frame["seed"] = runs.seeds[todo]
-        which = runs.ask[todo]
-        frame["purpose"] = asks["purpose"].to_numpy()[which]
-        frame["round"] = asks["round"].to_numpy()[which]
-        return frame.drop_duplicates([*self.problem.space.names, "seed"], ignore_index=True)
+        return self._as_frame(runs, runs.status == "missing")
+
+    def asked_runs(self) -> pd.DataFrame:
+        """All runs that the study asked for so far, in the same form."""
+        runs = self.runs(self.asks())
+        return self._as_frame(runs, np.ones(len(runs.seeds), dtype=bool))
+
+    def _as_frame(self, runs: Runs, rows: np.ndarray) -> pd.DataFrame:
+        names = list(self.problem.space.names)
+        frame = pd.DataFrame(runs.theta[rows].reshape(-1, len(names)), columns=names)
+        frame["seed"] = runs.seeds[rows]
+        frame["purpose"] = runs.asks["purpose"].to_numpy()[runs.ask[rows]]
+        frame["round"] = runs.asks["round"].to_numpy()[runs.ask[rows]]
+        return frame.drop_duplicates([*names, "seed"], ignore_index=True)
 
     def training(self, round: int) -> Runs:
         """Runs that emulators learn from after a round; finalists share seeds and are no training points."""

@@ -120,7 +120,7 @@ def find_replicates(X: np.ndarray, y: np.ndarray) -> Replicates:
     return Replicates(X[first[order]], mean, count, y[np.argsort(location, kind="stable")], location)
 
 
-def check_training_data(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_training_data(X: Any, y: Any, name: str = "y") -> tuple[np.ndarray, np.ndarray]:
     """X (N, d) in the unit cube and y (N,) as float arrays; anything an emulator cannot learn from raises."""
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     if X.ndim != 2 or y.ndim != 1 or len(X) != len(y):
@@ -130,17 +130,17 @@ def check_training_data(X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     if not np.all(np.isfinite(y)):
         row = int(np.flatnonzero(~np.isfinite(y))[0])
         raise ValueError(
-            f"y is {y[row]} in row {row}: leave failed runs out, they are never a training point"
+            f"{name} is {y[row]} in row {row}: leave failed runs out, they are never a training point"
         )
     locations, needed = len(np.unique(X, axis=0)), X.shape[1] + 3
     if locations < needed:
         raise ValueError(
-            f"{locations} locations are too few for {X.shape[1]} parameters: give at least {needed}, "
+            f"{name}: {locations} locations are too few for {X.shape[1]} parameters: give at least {needed}, "
             f"better {10 * X.shape[1]}"
         )
     if np.ptp(y) == 0:
         raise ValueError(
-            f"all {len(y)} values are {y[0]:g}: there is nothing to emulate; check the target, or drop it"
+            f"{name}: all {len(y)} values are {y[0]:g}: there is nothing to emulate; check the target, or drop it"
         )
     return X, y
 

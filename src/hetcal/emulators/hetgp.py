@@ -133,7 +133,7 @@ class HetGP:
         hetcal.rbridge.RError, hetcal.rbridge.RMissing
             If R fails, or is not there.
         """
-        X, y = check_training_data(X, y)
+        X, y = check_training_data(X, y, name)
         data = find_replicates(X, as_transform(self.transform).forward(y))
         if seeds is not None:
             warn_crossed_seeds(np.asarray(seeds), data.location, name)
