@@ -68,7 +68,7 @@ def main() -> None:
         sys.exit(_say(f"{error.format_message()} `{command} --help` tells more.", 2))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_say("stopped; run the same command to go on", 130))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(_say(str(error), 2))
     except RuntimeError as error:
         from hetcal.ledger import LedgerError
@@ -131,9 +131,9 @@ def run(
       hetcal run my_study.py --workers 8 --time-limit 60
     """
     with _opened(study, out, seed, budget) as (found, folder, ledger):
-        if not quiet:
-            _tell_of_other_versions(found, ledger)
-        result = found.run(ledger, seed, workers, time_limit=time_limit, progress=False if quiet else None)
+        result = found.run(
+            ledger, seed, workers=workers, time_limit=time_limit, progress=False if quiet else None
+        )
         _write_report(result, found, folder, quiet)
 
 
@@ -265,16 +265,6 @@ def _opened(
     with folder.open_ledger() as ledger:
         folder.remember(which, seed, budget)
         yield found, folder, ledger
-
-
-def _tell_of_other_versions(study: Study, ledger: Ledger) -> None:
-    others = ledger.other_versions(study.problem.simulator)
-    if len(others) and others["runs"].sum():
-        print(
-            f"{others['runs'].sum()} runs of other versions of {study.problem.simulator.name} are kept in the ledger, "
-            "but not used",
-            file=sys.stderr,
-        )
 
 
 def _write_report(result: Any, study: Study, folder: Folder, quiet: bool) -> None:

@@ -24,26 +24,28 @@ BUDGETS = {
     },
 }
 
-STORY = (
-    "In January 1978 influenza went through an English boarding school. Of its 763 boys 512 fell ill; the data are "
-    "the boys confined to bed on each of 14 days, from 3 on 22 January over 298 on 27 January to 4 on 4 February.",
-    "The model is the smallest that could do it: every boy is susceptible, infectious or recovered, all mix with all, "
-    "and the boys in bed are taken to be the infectious ones. Infection and recovery happen by chance, so one "
-    "parameter set gives a different outbreak for every seed. Unknown are R0, the mean infectious time and the number "
-    "of infectious boys on the first day.",
-    "Deterministic fits of the same model find R0 near 3.7 and 2.2 infectious days, with 1 to 3 boys infectious on "
-    "the first day (measured here: least squares 3.92, 2.19 days, 2.1 boys; Poisson deviance 3.93, 2.08 days, 1.5 "
-    "boys). The calibration of single runs finds nearly the same R0 and days, but about 6 infectious boys on the "
-    "first day. The reason is not in the data. The loss is the mean over single runs, and that also penalises the "
-    "difference between runs: started by 2 boys one outbreak in twenty dies out and the day of the peak varies by "
-    "0.94 days (standard deviation), started by 6 hardly any dies out and it varies by 0.66. At the least-squares "
-    "point the mean loss is about 1,200, at the winner about 200. So I0 is pushed up because that makes outbreaks "
-    "more alike: take it as a property of this loss, not as a count of boys.",
-    "The model does not explain the outbreak. With these parameters it infects about 740 of the 763 boys, where 512 "
-    "fell ill. And in bed is not infectious: 1,559 bed-days for 512 ill boys are 3.0 days in bed each, the model has "
-    "2.1 infectious days for each infected boy. More boys, each for a shorter time, make up for the same 1,559 "
-    "bed-days.",
-)
+STORY = """
+In January 1978 influenza went through an English boarding school. Of its 763 boys 512 fell ill; the data are the boys
+confined to bed on each of 14 days, from 3 on 22 January over 298 on 27 January to 4 on 4 February.
+
+The model is the smallest that could do it: every boy is susceptible, infectious or recovered, all mix with all, and
+the boys in bed are taken to be the infectious ones. Infection and recovery happen by chance, so one parameter set
+gives a different outbreak for every seed. Unknown are R0, the mean infectious time and the number of infectious boys
+on the first day.
+
+Deterministic fits of the same model find R0 near 3.7 and 2.2 infectious days, with 1 to 3 boys infectious on the
+first day (where all three are free: least squares 3.92, 2.19 days, 2.1 boys; Poisson deviance 3.93, 2.08 days, 1.5
+boys). This calibration finds much the same R0 and days, but 6 to 7 infectious boys on the first day, where 3 were in
+bed. The data do not ask for them. The loss is the mean over single runs, and that also penalises differences between
+runs: started by 2 boys one outbreak in twenty dies out, and the day of the peak varies by 0.94 days (standard
+deviation); started by 6 hardly any dies out, and it varies by 0.66. At the least-squares fit the mean loss is about
+1,200, at 6 boys about 200. So I0 is pushed up because that makes outbreaks more alike: a property of this loss, not a
+count of boys. For the same reason the ranges here are no intervals: they say what is not ruled out yet.
+
+The model does not explain the outbreak. With these parameters it infects about 740 of the 763 boys, where 512 fell
+ill. And in bed is not infectious: 1,559 bed-days of 512 ill boys are 3.0 days in bed each, while the model has 2.2
+infectious days. More boys, each for a shorter time, make up the same bed-days.
+"""
 
 LOOK_AT = (
     "Day 0: the model starts with about 6 boys in bed where 3 were; see the story for why.",

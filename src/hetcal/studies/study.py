@@ -42,16 +42,16 @@ class Study:
         The report's headline.
     source : str
         Where the data come from.
-    story : sequence of str, optional
-        Paragraphs: what happened, how the model sees it, how the answer differs from others'.
+    story : str, optional
+        What happened, how the model sees it, how the answer differs from others'; a blank line between paragraphs.
     look_at : sequence of str, optional
         What to look at in the report, a sentence each.
 
     Raises
     ------
     StudyError
-        If the name cannot name a folder, the method belongs to another problem, or `story` or `look_at` is one text
-        in place of several.
+        If the name cannot name a folder, the method belongs to another problem, `story` is no text or `look_at` no
+        list of texts.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class Study:
     method: Any
     title: str
     source: str
-    story: tuple[str, ...] = ()
+    story: str = ""
     look_at: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -78,23 +78,17 @@ class Study:
                 f"the method of study {self.name!r} is {type(self.method).__name__} of another problem: make both "
                 "from one, as in problem=problem, method=hetcal.BayesianCalibration(problem)"
             )
-        for field in ("story", "look_at"):
-            texts = getattr(self, field)
-            if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-                raise StudyError(f"{field} of study {self.name!r} is a list of texts, not {texts!r}")
-            object.__setattr__(self, field, tuple(texts))
+        if not isinstance(self.story, str):
+            raise StudyError(
+                f"story of study {self.name!r} is one text, blank lines between paragraphs, not {self.story!r}"
+            )
+        if isinstance(self.look_at, str) or not all(isinstance(text, str) for text in self.look_at):
+            raise StudyError(f"look_at of study {self.name!r} is a list of sentences, not {self.look_at!r}")
+        object.__setattr__(self, "look_at", tuple(self.look_at))
 
-    def run(
-        self,
-        ledger: Ledger | None = None,
-        seed: int = 0,
-        workers: int = 1,
-        executor: Any = None,
-        time_limit: float | None = None,
-        progress: bool | None = None,
-    ) -> CalibrationResult:
-        """Run the study to its end, or on from where it stopped; arguments as in `BayesianCalibration.run`."""
-        return self.method.run(ledger, seed, workers, executor, time_limit, progress)
+    def run(self, ledger: Ledger | None = None, seed: int = 0, **options: Any) -> CalibrationResult:
+        """Run the study to its end, or on from where it stopped; options as of the method's ``run``."""
+        return self.method.run(ledger, seed, **options)
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}: {self.problem.simulator.name} by {type(self.method).__name__})"
@@ -157,12 +151,12 @@ def _execute(path: Path) -> ModuleType:
         raise StudyError(
             f"the study file {path} cannot be read ({error.strerror}): give the path of a file that you may read"
         ) from None
-    # A name that no other module has: a file called random.py must not pass for the library.
+    # A name and a last place in the path, so that a file called random.py does not pass for the library's.
     module = ModuleType(f"study_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        sys.path.append(str(path.parent))
     _guarded(path, lambda: exec(compile(source, str(path), "exec"), module.__dict__))
     return module
 
