@@ -62,7 +62,7 @@ fit_hetgp <- function(X0, Z0, mult, Z, covariance, noise,
 gp_state <- function(model) {
   state <- list(
     theta = I(as.vector(model$theta)), g = model$g, nu_hat = model$nu_hat,
-    beta0 = as.vector(model$beta0), log_likelihood = model$ll,
+    beta0 = as.vector(model$beta0), log_likelihood = as.vector(model$ll),
     message = trimws(model$msg), eps = model$eps,
     evaluations = as.vector(model$nit_opt)[1]
   )

@@ -150,7 +150,7 @@ def warn_crossed_seeds(seeds: np.ndarray, location: np.ndarray, name: str) -> No
     if seeds.shape != location.shape:
         raise ValueError(f"seeds need shape {location.shape}, not {seeds.shape}")
     pairs = np.unique(np.column_stack([seeds, location]), axis=0)
-    shared = len(pairs) - len(np.unique(pairs[:, 0]))
+    shared = int((np.unique(pairs[:, 0], return_counts=True)[1] > 1).sum())
     if shared:
         warnings.warn(
             f"{name}: {shared} seeds are used at more than one location. HetGP takes the noise of different "

@@ -274,8 +274,7 @@ class HetGP:
         -------
         Prediction
         """
-        if scale not in ("natural", "latent"):
-            raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
+        _check_scale(scale)
         X = self._points(X)
         mean, mean_var = self.process.predict(X)
         noise_var = self._noise(X)
@@ -305,6 +304,7 @@ class HetGP:
         numpy.ndarray
             Shape (n, m).
         """
+        _check_scale(scale)
         X = self._points(X)
         draws = self.process.sample(X, n, generator(seed, "emulator"))
         if scale == "latent":
@@ -377,6 +377,7 @@ class HetGP:
             "covariance": self.covariance,
             "noise_option": self.noise,
             "transform": to_json(as_transform(self.transform)),
+            "homoskedastic_g": self._homoskedastic_g,
         }
         write_state(folder, self._fitted, self.choice, settings)
 
@@ -386,6 +387,7 @@ class HetGP:
         state, choice, settings = read_state(folder)
         emulator = cls(settings["covariance"], settings["noise_option"], settings["transform"])
         emulator.choice = choice
+        emulator._homoskedastic_g = settings["homoskedastic_g"]
         emulator._condition(state)
         return emulator
 
@@ -396,6 +398,11 @@ class HetGP:
             return text + ", not fitted)"
         runs, locations = int(self.state.mult.sum()), len(self.state.Z0)
         return text + f"; fitted to {runs} runs at {locations} locations, {self.choice})"
+
+
+def _check_scale(scale: str) -> None:
+    if scale not in ("natural", "latent"):
+        raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
 
 
 def _vector(value: Any) -> Any:

@@ -154,12 +154,14 @@ def read_state(folder: str | Path) -> tuple[HetGPState, NoiseChoice | None, dict
     """Read what `write_state` wrote; numbers that are not all there raise ``ValueError``."""
     binary = Path(folder) / "arrays.f64"
     meta = json.loads((Path(folder) / "emulator.json").read_text(encoding="utf-8"))
-    values = np.frombuffer(binary.read_bytes(), dtype="<f8")
+    content = binary.read_bytes()
     sizes = {name: math.prod(shape) for name, shape in meta["arrays"].items()}
-    if len(values) != sum(sizes.values()):
+    if len(content) != 8 * sum(sizes.values()):
         raise ValueError(
-            f"{binary} should hold {sum(sizes.values())} numbers but holds {len(values)}: save the emulator again"
+            f"{binary} should hold {sum(sizes.values())} numbers but is {len(content)} bytes long: save the emulator "
+            "again"
         )
+    values = np.frombuffer(content, dtype="<f8")
     arrays: dict[str, Any] = {}
     start = 0
     for name, size in sizes.items():

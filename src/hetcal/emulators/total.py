@@ -10,6 +10,7 @@ import numpy as np
 
 from hetcal.emulators.base import Prediction
 from hetcal.emulators.transforms import Log, as_transform
+from hetcal.streams import generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +146,10 @@ class WeightedTotal:
 
     def sample(self, X: np.ndarray, n: int = 100, seed: int = 0) -> np.ndarray:
         """Joint draws of the mean total at X (m, d); (n, m); targets drawn independently."""
+        seeds = generator(seed, "emulator", 2).integers(2**53, size=len(self.emulators))
         return sum(
-            self.weights[name] * emulator.sample(X, n, seed + i)
-            for i, (name, emulator) in enumerate(self.emulators.items())
+            self.weights[name] * emulator.sample(X, n, int(own))
+            for own, (name, emulator) in zip(seeds, self.emulators.items(), strict=True)
         )
 
     def __repr__(self) -> str:
