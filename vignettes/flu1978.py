@@ -139,9 +139,8 @@ for I0 in starts:
 plt.semilogy(starts, of_runs, "o-", color=ORANGE, label="mean loss of single runs")
 plt.semilogy(starts, of_mean, "s-", color=GREEN, label="loss of the mean run")
 draw("loss-and-chance", "infectious boys on the first day (R0 3.7, 2.2 days)", "Poisson deviance")
-print(
-    f"mean loss of single runs: {of_runs[1]:.0f} from 2 boys, least from {best_start:g} boys: {min(of_runs):.0f}"
-)
+for I0, single, mean in zip(starts, of_runs, of_mean):
+    print(f"from {I0:4.1f} boys: mean loss of single runs {single:4.0f}, loss of the mean run {mean:4.0f}")
 
 # %% [markdown]
 # ## The calibration

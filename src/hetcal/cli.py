@@ -209,9 +209,10 @@ def tell(
     from hetcal.studies.folder import Folder
     from hetcal.studies.study import load
 
-    folder = Folder(out or Path("results") / load(study).name)
+    named = load(study)
+    folder = Folder(out or Path("results") / named.name)
     asked, seed = folder.recall()
-    if asked.name != load(study).name:
+    if asked.name != named.name:
         raise ValueError(
             f"{folder.path} is the folder of study {asked.name!r}, not of {study}: give its own by --out"
         )

@@ -51,7 +51,8 @@ LOOK_AT = (
     "Day 0: the model starts with about 6 boys in bed where 3 were; see the story for why.",
     "The decline: the data fall faster at the end than the model, whose recoveries have a long tail.",
     "The spread of single runs around their mean: most of it is the day on which the outbreak takes off.",
-    "The total: about 740 boys infected where 512 fell ill, which no choice of the three parameters mends.",
+    "The total: about 740 boys infected where 512 fell ill, which no choice of the three parameters mends without "
+    "losing the curve.",
     "The noise floor beside the winner's loss: a loss this close to it only says that a run misses the data about as "
     "much as runs miss each other.",
 )
