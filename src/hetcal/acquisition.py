@@ -211,6 +211,7 @@ class Thompson:
         self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
     ) -> np.ndarray:
         """See `Acquisition.choose`."""
+        _check_enough(candidates, batch)
         score = LCB().score(total, total.latent(candidates))
         kept = np.argsort(score, kind="stable")[: max(self.points, batch)]
         draws = total.sample(candidates[kept], batch, seed)
@@ -272,13 +273,14 @@ def _prune(total: WeightedTotal, candidates: np.ndarray, kappa: float, size: int
     few = slice(0, min(len(gp.Z), _FEW))
     coarse = replace(gp, X=gp.X[few], Z=gp.Z[few], nugget=gp.nugget[few])
     optimistic = np.empty(len(candidates))
-    lowest = total.moments(np.zeros((1, 3, 1))).centre[0]
+    # The centre is linear in the latent mean: an offset for a logarithm, a factor without one.
+    zero, one = total.moments(np.array([[[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]])).centre
 
     def bound(rows: slice) -> None:
         k = gp.correlate(candidates[rows])
         mean = gp.trend + k @ gp.weights
         sd = np.sqrt(coarse.variance_from(np.ascontiguousarray(k[:, few])))
-        optimistic[rows] = lowest + mean - kappa * sd
+        optimistic[rows] = zero + (one - zero) * (mean - kappa * sd)
 
     gp.prepare()
     coarse.prepare()
@@ -329,8 +331,7 @@ def _choose_batch(
 
     A bound only rises as uncertainty shrinks, so a pick is exact while it scores below everything left out.
     """
-    if len(candidates) < batch:
-        raise ValueError(f"{len(candidates)} candidates are too few for a batch of {batch}: raise candidates")
+    _check_enough(candidates, batch)
     size = min(_SHORTLIST * batch, len(candidates))
     while True:
         shortlist, threshold = acquisition.shortlist(total, candidates, size)
@@ -347,6 +348,11 @@ def _choose_batch(
         if len(chosen) == batch:
             return shortlist[chosen]
         size = min(2 * size, len(candidates))
+
+
+def _check_enough(candidates: np.ndarray, batch: int) -> None:
+    if len(candidates) < batch:
+        raise ValueError(f"{len(candidates)} candidates are too few for a batch of {batch}: raise candidates")
 
 
 def _lowest(score: np.ndarray, size: int) -> tuple[np.ndarray, float]:
