@@ -1,0 +1,172 @@
+"""What a report says, as numbers: computed once, then told in words, tables and figures."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal import rbridge
+from hetcal.sensitivity import sobol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hetcal.calibrate.result import CalibrationResult
+    from hetcal.sensitivity.sobol import SobolResult
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_PACKAGES = ("hetcal", "numpy", "scipy", "pandas", "numba", "matplotlib")
+_SOBOL_ROWS, _SOBOL_POINTS = 16_384, 200_000  # fewer rows where parameters are many: a report takes seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """The winner's fresh runs beside the data of one target.
+
+    Attributes
+    ----------
+    target : Target
+    simulated : numpy.ndarray
+        What the target compares, of n valid runs, shape (n, *observed.shape).
+    axis : str
+        What the last index counts: "day" or "datum".
+    """
+
+    target: Any
+    simulated: np.ndarray
+    axis: str
+
+    @cached_property
+    def quantiles(self) -> np.ndarray:
+        """Quantiles at `QUANTILES`, shape (5, *observed.shape); NaN where no run gave every output."""
+        if not len(self.simulated):
+            return np.full((len(QUANTILES), *self.target.observed.shape), np.nan)
+        return np.quantile(self.simulated, QUANTILES, axis=0)
+
+    @cached_property
+    def outside(self) -> np.ndarray:
+        """Which data lie outside of the band that holds 90 % of the runs."""
+        observed = self.target.observed
+        return (observed < self.quantiles[0]) | (observed > self.quantiles[-1])
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the data are to be drawn as a line, one after another."""
+        return self.target.observed.size > 40 or (
+            self.target.statistic is None and self.target.observed.shape[-1] > 4
+        )
+
+    def place(self, index: tuple[int, ...]) -> str:
+        """What a reader calls one datum."""
+        if self.target.observed.size == 1:
+            return self.target.name
+        return f"{self.axis} {', '.join(str(i) for i in index)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """All that a report tells.
+
+    Attributes
+    ----------
+    result : CalibrationResult
+    study : Study or None
+    sobol : SobolResult
+        Of the emulated total loss over the prior.
+    diagnostics : pandas.DataFrame
+    checks : list of Check
+        One a target.
+    runs : pandas.DataFrame
+        Runs of the study: parameters, status, seconds, error.
+    """
+
+    result: CalibrationResult
+    study: Any
+    sobol: SobolResult
+    diagnostics: pd.DataFrame
+    checks: list[Check]
+    runs: pd.DataFrame
+
+    @property
+    def ranked(self) -> list[str]:
+        """Parameters from the one the loss depends on most to the least."""
+        table = self.sobol.table.sort_values("total", ascending=False, kind="stable")
+        return table["parameter"].tolist()
+
+    @property
+    def title(self) -> str:
+        """Heading of the report."""
+        return (
+            self.study.title
+            if self.study is not None
+            else f"Calibration of {self.result.problem.simulator.name}"
+        )
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which runs gave nothing."""
+        return (self.runs["status"] == "failed").to_numpy()
+
+    @cached_property
+    def believed(self) -> pd.DataFrame:
+        """Columns round, mean, sd: lowest mean loss that was believed of any location after each round."""
+        import pandas as pd
+
+        known = self.result.ledger.checkpoints(self.result.study)
+        rounds = sorted({int(r) for r in self.result.history["round"]})
+        notes = [{"round": r, **known[f"round {r}"]} for r in rounds if f"round {r}" in known]
+        return pd.DataFrame(notes, columns=["round", "mean", "sd"])
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions of Python, R and the packages that the numbers hang on."""
+        found = {"Python": platform.python_version()}
+        for package in _PACKAGES:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                found[package] = "not installed as a package"
+        return found | {name: v for name, v in rbridge.versions().items() if v is not None}
+
+
+def gather(result: CalibrationResult, study: Any = None) -> Findings:
+    """Compute what a report of this result tells.
+
+    Parameters
+    ----------
+    result : CalibrationResult
+    study : Study, optional
+
+    Returns
+    -------
+    Findings
+    """
+    problem = result.problem
+    rows = min(_SOBOL_ROWS, _SOBOL_POINTS // (problem.space.dimension + 2))
+    return Findings(
+        result=result,
+        study=study,
+        sobol=sobol(result.emulator, problem.space, n=rows, seed=result.seed),
+        diagnostics=result.diagnostics(),
+        checks=_checks(result),
+        runs=result.ledger.runs(problem.simulator, result.study),
+    )
+
+
+def _checks(result: CalibrationResult) -> list[Check]:
+    outputs = result.winner_outputs()
+    simulator = result.problem.simulator
+    checks = []
+    for target in result.problem.run_targets:
+        runs = outputs[target.output]
+        if target.statistic is not None:
+            runs = np.array([np.asarray(target.statistic(run), dtype=float) for run in runs])
+        simulated = runs.reshape(len(runs), *target.observed.shape)
+        daily = target.statistic is None and target.observed.shape == (getattr(simulator, "days", None),)
+        checks.append(Check(target, simulated, "day" if daily else "datum"))
+    return checks

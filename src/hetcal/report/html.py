@@ -1,0 +1,173 @@
+"""Writes the report: figures as PNG, the numbers as JSON, and one HTML file that holds all a reader needs."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hetcal.report import tables
+from hetcal.report.figures import convergence, data, emulator_checks, sensitivity
+from hetcal.report.findings import Findings, gather
+from hetcal.report.summary import summary
+from hetcal.report.surfaces import loss_pictures, shown
+from hetcal.report.words import answer, cautions, loss_title, number
+
+if TYPE_CHECKING:
+    from hetcal.calibrate.result import CalibrationResult
+    from hetcal.report.canvas import Picture
+
+# Base64 makes a third more of it, and the file is to stay below 3 MB.
+_EMBEDDED_BYTES = 2_000_000
+
+
+def write_report(result: CalibrationResult, folder: str | Path, study: Any = None) -> Path:
+    """Write report.html, summary.json, figures and emulators into a folder.
+
+    The HTML file needs no other file and no network. The same result gives the same files, but for seconds and
+    versions.
+
+    Parameters
+    ----------
+    result : CalibrationResult
+    folder : str or pathlib.Path
+        Made where missing; files of an earlier report are overwritten.
+    study : Study, optional
+        Its title, source, story and what to look at are told in the report.
+
+    Returns
+    -------
+    pathlib.Path
+        Of report.html.
+
+    Examples
+    --------
+    >>> write_report(result, "results/flu")  # doctest: +SKIP
+    PosixPath('results/flu/report.html')
+    """
+    folder = Path(folder)
+    findings = gather(result, study)
+    pictures = _pictures(findings)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    for picture in (p for group in pictures.values() for p in group):
+        (folder / "figures" / f"{picture.name}.png").write_bytes(picture.png)
+    for name, file in file_names(list(result.emulators)).items():
+        result.emulators[name].save(folder / "emulators" / file)
+    numbers = json.dumps(summary(findings), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "summary.json").write_text(numbers + "\n", encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(_html(findings, pictures), encoding="utf-8")
+    return path
+
+
+def file_names(names: list[str]) -> dict[str, str]:
+    """A file name for each name, safe on any file system and without doubles.
+
+    Examples
+    --------
+    >>> file_names(["in_bed", "a/b", "a b"])
+    {'in_bed': 'in_bed', 'a/b': 'a_b', 'a b': 'a_b-2'}
+    """
+    files: dict[str, str] = {}
+    for name in names:
+        base = re.sub(r"[^\w-]+", "_", name).strip("_")[:80] or "target"
+        file, count = base, 1
+        while file.lower() in (taken.lower() for taken in files.values()):
+            count += 1
+            file = f"{base}-{count}"
+        files[name] = file
+    return files
+
+
+def _pictures(findings: Findings) -> dict[str, list[Picture]]:
+    """The figures by the section they stand in."""
+    files = file_names([check.target.name for check in findings.checks])
+    return {
+        "data": [data(check, files[check.target.name]) for check in findings.checks if len(check.simulated)],
+        "loss": loss_pictures(findings),
+        "convergence": [convergence(findings)],
+        "sensitivity": [sensitivity(findings)],
+        "emulators": [
+            picture
+            for name in findings.result.emulators
+            for picture in emulator_checks(findings, name, files[name])
+        ],
+    }
+
+
+def _html(findings: Findings, pictures: dict[str, list[Picture]]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("hetcal.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    result, space = findings.result, findings.result.problem.space
+    return environment.get_template("report.html").render(
+        title=findings.title,
+        study=findings.study,
+        story=_paragraphs(findings.study),
+        result=result,
+        answer=answer(findings),
+        cautions=cautions(findings),
+        checks=findings.checks,
+        pictures=pictures,
+        embedded=_embedded(pictures),
+        misses=[table for check in findings.checks if (table := tables.misses(check))],
+        other_outputs=tables.other_outputs(findings),
+        losses=tables.losses(findings),
+        parameters=tables.parameters(findings),
+        ties=tables.ties(findings),
+        loss_title=loss_title(findings),
+        shown=shown(findings),
+        dimension=space.dimension,
+        sobol=findings.sobol,
+        diagnostics=[tables.diagnostics(findings, name) for name in result.emulators],
+        runs=tables.runs(findings),
+        reasons=tables.failure_reasons(findings),
+        places=tables.failure_places(findings),
+        failure_share=tables.failure_share(findings),
+        seconds={name: number(value) for name, value in result.seconds.items()},
+        settings=tables.method_settings(findings),
+        simulator=tables.simulator(findings),
+        versions=tables.versions(findings),
+        code=_code(findings),
+    )
+
+
+def _embedded(pictures: dict[str, list[Picture]]) -> dict[str, str]:
+    """Base64 of the figures that the file has room for, by name."""
+    embedded, size = {}, 0
+    for picture in (p for group in pictures.values() for p in group):
+        size += len(picture.png)
+        if size <= _EMBEDDED_BYTES:
+            embedded[picture.name] = base64.b64encode(picture.png).decode("ascii")
+    return embedded
+
+
+def _paragraphs(study: Any) -> list[str]:
+    if study is None:
+        return []
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", study.story) if part.strip()]
+
+
+def _code(findings: Findings) -> str:
+    """Lines that make this result again."""
+    result = findings.result
+    if findings.study is not None:
+        return (
+            f"hetcal run {findings.study.name} --seed {result.seed}\n"
+            "# a study of your own: the path of its file; with the --budget that has the settings below"
+        )
+    return (
+        "import hetcal as hc\n\n"
+        "problem = hc.Problem(space, simulator, targets)  # priors: section 2; simulator: below\n"
+        f"method = hc.{type(result.method).__name__}(problem, ...)  # settings: below\n"
+        f'result = method.run(hc.Ledger("runs.sqlite"), seed={result.seed})\n'
+        'result.report("results")'
+    )

@@ -1,0 +1,103 @@
+"""summary.json: the report's numbers for programs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from hetcal.report.findings import Findings
+
+
+def summary(findings: Findings) -> dict[str, Any]:
+    """The report's numbers, plain enough for JSON; what is not finite is None.
+
+    Parameters
+    ----------
+    findings : Findings
+
+    Returns
+    -------
+    dict
+        Keys study, seed, versions, runs, best, ranges, noise_floor, sobol, emulators, misfit, seconds.
+    """
+    result, best, sobol = findings.result, findings.result.best, findings.sobol
+    units = {p.name: p.unit for p in result.problem.space.parameters}
+    return plain(
+        {
+            "study": result.study,
+            "seed": result.seed,
+            "versions": findings.versions,
+            "runs": result.runs,
+            "best": {
+                "theta": best.theta,
+                "loss": best.loss,
+                "loss_se": best.loss_se,
+                "optimism": best.optimism,
+                "believed": best.believed,
+                "replicates": best.replicates,
+                "losses": best.losses,
+                "ties": list(best.ties),
+            },
+            "ranges": {
+                row["parameter"]: {
+                    "low": row["low"],
+                    "high": row["high"],
+                    "share": row["share"],
+                    "unit": units[row["parameter"]],
+                }
+                for row in result.ranges.table.to_dict("records")
+            },
+            "noise_floor": best.noise_floor,
+            "sobol": {
+                "scale": sobol.scale,
+                "n": sobol.n,
+                "level": sobol.level,
+                "intervals": sobol.label,
+                "indices": sobol.table.to_dict("records"),
+                "dummy_line": None if sobol.dummy is None else sobol.dummy["line"].iloc[0],
+            },
+            "emulators": {name: _emulator(findings, name) for name in result.emulators},
+            "misfit": {
+                check.target.name: {"data": check.outside.size, "outside": np.argwhere(check.outside)}
+                for check in findings.checks
+            },
+            "stopped": result.stopped,
+            "seconds": result.seconds,
+        }
+    )
+
+
+def _emulator(findings: Findings, name: str) -> dict[str, Any]:
+    emulator, frame = findings.result.emulators[name], findings.diagnostics
+    rows = frame[frame["emulator"] == name].drop(columns="emulator")
+    return {
+        "emulator": repr(emulator),
+        "locations": len(emulator.state.Z0),
+        "runs": emulator.state.mult.sum(),
+        "noise": emulator.choice.chosen,
+        "diagnostics": rows.to_dict("records"),
+    }
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: numpy to numbers and lists, NaN and infinities to None.
+
+    Examples
+    --------
+    >>> plain({"a": np.array([1.0, np.nan]), "b": np.int64(3)})
+    {'a': [1.0, None], 'b': 3}
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
