@@ -111,8 +111,10 @@ class BayesianCalibration:
             value = getattr(self, name)
             if name == "exploit_every" and value is None:
                 continue
-            if not isinstance(value, (int, np.integer)) or value < least:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        if self.candidates < self.batch:
+            raise ValueError(f"candidates={self.candidates} are too few for batch={self.batch}: raise it")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is a number of rounds of at least 1 or None, not {self.patience!r}")
         if self.initial < self.problem.space.dimension + 3:
@@ -323,7 +325,7 @@ class BayesianCalibration:
         draw = int(generator(seed, "candidates", round, 1).integers(2**31))
         chosen = candidates[acquisition.choose(total, candidates, self.batch, self.replicates, draw)]
         self._believe(search, f"search {round}", total.predict(chosen))
-        theta = self.problem.theta(self.problem.space.frame(self.problem.space.from_unit(chosen)))
+        theta = search.natural(chosen)
         self._write(search, round, "search", theta, self._seeds(seed, round, len(theta)))
 
     def _stops(self, search: Search, done: int) -> bool:
@@ -347,7 +349,7 @@ class BayesianCalibration:
         points = np.unique(np.vstack([minimum, evaluated])[: self.finalists], axis=0)
         self._believe(search, "finalists", total.predict(points))
         common = simulator_seeds(seed, "finalists", 0, 0, self.finalist_replicates)
-        theta = self.problem.theta(self.problem.space.frame(self.problem.space.from_unit(points)))
+        theta = search.natural(points)
         self._write(search, round, "finalists", theta, [common] * len(points))
 
     def _ask_reporting(self, search: Search, asks: pd.DataFrame, seed: int) -> None:

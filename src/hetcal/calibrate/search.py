@@ -117,6 +117,19 @@ class Search:
         kept = asks[asks["purpose"].isin(TRAINING) & (asks["round"] <= round)]
         return self.runs(kept.reset_index(drop=True))
 
+    def natural(self, unit: np.ndarray) -> np.ndarray:
+        """Simulator's theta (n, d) of unit points; a location keeps its own to the bit, so that it gets replicates."""
+        space = self.problem.space
+        theta = space.from_unit(unit)
+        known = self.asks()[list(space.names)].to_numpy(dtype=float)
+        locations = space.to_unit(known)
+        for i, point in enumerate(unit):
+            # The way through the quantiles and back is exact to rounding only.
+            apart = np.abs(locations - point).max(axis=1)
+            if apart.min() < 1e-12:
+                theta[i] = known[np.argmin(apart)]
+        return self.problem.theta(space.frame(theta))
+
     def failed_locations(self, round: int) -> np.ndarray:
         """Unit-cube locations (f, d) that were run and have no valid total."""
         runs = self.training(round)

@@ -98,13 +98,17 @@ def compare_finalists(losses: np.ndarray) -> Comparison:
     valid = np.isfinite(losses)
     if not valid.any():
         raise ValueError("every run of every finalist failed: look at the errors in the ledger")
-    # Seeds that failed for one finalist are dropped for all, unless that would leave too few to compare.
-    shared = valid.all(axis=0)
+    # A lucky run among failures is no evidence: who has less than half of the best one's valid runs stands back.
+    competing = valid.sum(axis=1) >= 0.5 * valid.sum(axis=1).max()
+    # Seeds that failed for one of the others are dropped for all, unless that would leave too few to compare.
+    shared = valid[competing].all(axis=0)
     usable = losses[:, shared] if shared.sum() >= 0.5 * losses.shape[1] else losses
-    means = np.array([np.nan if not np.isfinite(row).any() else np.nanmean(row) for row in usable])
+    means = np.array(
+        [np.nanmean(row) if able else np.nan for row, able in zip(usable, competing, strict=True)]
+    )
     winner = int(np.nanargmin(means))
     ties = []
-    for j in range(len(losses)):
+    for j in np.flatnonzero(competing):
         paired = usable[j] - usable[winner]
         paired = paired[np.isfinite(paired)]
         if (
@@ -112,7 +116,7 @@ def compare_finalists(losses: np.ndarray) -> Comparison:
             and len(paired) > 1
             and paired.mean() <= 2 * paired.std(ddof=1) / math.sqrt(len(paired))
         ):
-            ties.append(j)
+            ties.append(int(j))
     return Comparison(winner, ties)
 
 
@@ -135,6 +139,8 @@ def noise_floor(problem: Problem, outputs: dict[str, np.ndarray]) -> float:
         return math.nan
     total = 0.0
     for target in problem.run_targets:
+        if target.weight == 0:
+            continue
         simulated = outputs[target.output]
         total += target.weight * float(target.pair_losses(np.roll(simulated, 1, axis=0), simulated).mean())
     return total
