@@ -210,7 +210,7 @@ def test_a_simulator_that_cannot_be_sent_says_so(ledger):
             return {"y": 0.0}
 
     holder = Holder()
-    with pytest.raises(TypeError, match="'holder' cannot be sent to worker processes.*workers=1"):
+    with pytest.raises(ValueError, match="'holder' cannot be sent to worker processes.*workers=1"):
         execute(holder, [[1.0]], [1], ledger, workers=2)
     assert execute(holder, [[1.0]], [1], ledger) == 1
 

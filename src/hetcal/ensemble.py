@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hetcal.executors import Executor, Lost, choose
+from hetcal.executors import Executor, Lost, Processes, Serial
 from hetcal.frames import seed_array, theta_array, theta_blobs
 from hetcal.ledger import Ledger
 from hetcal.progress import Progress
-from hetcal.simulators.base import RunResult
+from hetcal.simulators.base import RunResult, to_bytes
 from hetcal.streams import simulator_seeds
 
 if TYPE_CHECKING:
@@ -167,13 +167,34 @@ def execute(
 def open_executor(
     simulator: Any, workers: int = 1, executor: Any = None, time_limit: float | None = None
 ) -> Executor:
-    """The executor for these arguments (see `run_ensemble`), to be entered once for many calls of `execute`."""
+    """The executor for these arguments (see `run_ensemble`), to be entered once for many calls of `execute`.
+
+    Raises
+    ------
+    TypeError
+        When `executor` is no Dask client.
+    ValueError
+        When the simulator cannot be sent to a worker, or an argument is out of range.
+    """
     _check_whole("workers", workers)
     if executor is not None and workers != 1:
         raise ValueError(f"workers={workers} beside an executor: a Dask cluster has its own, leave one out")
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"time_limit is {time_limit!r}: give the seconds that a run may take, above 0")
-    return choose(simulator, workers, executor, time_limit)
+    if executor is None and workers == 1 and time_limit is None:
+        return Serial(simulator)
+    try:
+        data = to_bytes(simulator)
+    except Exception as error:
+        raise ValueError(
+            f"simulator {simulator.name!r} cannot be sent to worker processes ({type(error).__name__}: "
+            f"{error}): open files, locks and connections inside the run, or use workers=1 without a time limit"
+        ) from error
+    if executor is None:
+        return Processes(data, workers, time_limit)
+    from hetcal.dask_executor import Dask
+
+    return Dask(data, executor, time_limit)
 
 
 class _Work:

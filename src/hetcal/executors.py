@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from hetcal import workers as worker
-from hetcal.simulators.base import RunResult, run_many, to_bytes
+from hetcal.simulators.base import RunResult, run_many
 from hetcal.threads import single_blas_thread
 
 
@@ -173,28 +173,3 @@ class Processes:
             return Lost(f"exceeded the time limit of {self._time_limit:g} s and was stopped")
         self._broken = 0
         return results
-
-
-def choose(simulator: Any, workers: int, executor: Any, time_limit: float | None) -> Executor:
-    """The executor for what the user asked for.
-
-    Raises
-    ------
-    TypeError
-        When `executor` is no Dask client, or the simulator cannot be sent to a worker.
-    """
-    if executor is None and workers == 1 and time_limit is None:
-        return Serial(simulator)
-    try:
-        data = to_bytes(simulator)
-    except Exception as error:
-        raise TypeError(
-            f"simulator {simulator.name!r} cannot be sent to worker processes ({type(error).__name__}: "
-            f"{error}): open "
-            "files, locks and connections inside the run, or use workers=1 without a time limit"
-        ) from error
-    if executor is None:
-        return Processes(data, workers, time_limit)
-    from hetcal.dask_executor import Dask
-
-    return Dask(data, executor, time_limit)

@@ -271,7 +271,9 @@ class _Walk:
     def parts(self, value: Any, where: str) -> Iterator[tuple[str | None, Any]]:
         """What an object consists of, after a token for its kind."""
         kind = type(value)
-        self.token("object", f"{kind.__module__}.{kind.__qualname__}")
+        # A user's own class is known by its code: its module is called __main__ in one way of running it.
+        home = kind.__module__ if self.library(kind.__module__) else ""
+        self.token("object", f"{home}.{kind.__qualname__}")
         if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
             raise TypeError(
                 f"{where} is a random generator, which changes from run to run: make it from the seed"
