@@ -108,6 +108,7 @@ def _surface(
     a, b = space.parameters[i], space.parameters[j]
     x, y = _natural(findings, i, _unit_axis(findings, i)), _natural(findings, j, _unit_axis(findings, j))
     theta = findings.result.history[list(space.names)].to_numpy()
+    divided = bool(distance.min() <= _THRESHOLD < distance.max())
     useless = (result.history["valid"] == 0).to_numpy()
 
     def paint(axes: Axes) -> None:
@@ -136,7 +137,7 @@ def _surface(
                 mew=2,
                 label="every run failed",
             )
-        if distance.min() <= _THRESHOLD < distance.max():
+        if divided:
             axes.contour(x, y, distance, levels=[_THRESHOLD], colors="white", linestyles="--", linewidths=1.6)
         axes.plot(
             *([result.best.theta[p.name]] for p in (a, b)),
@@ -162,8 +163,8 @@ def _surface(
         f"loss-{i}-{j}",
         f"Emulated mean loss over {a.title} and {b.title}: lowest, {number(mean.min())}, near "
         f"{number(x[lowest[1]])} and {number(y[lowest[0]])}; highest {number(mean.max())}.",
-        f"{a.name} and {b.name}.{others} The best fit lies inside of the white dashed line, where nothing is ruled out "
-        "yet.",
+        f"{a.name} and {b.name}.{others}"
+        + (" On the best fit's side of the white dashed lines nothing is ruled out yet." if divided else ""),
         paint,
         height=4.1,
     )
