@@ -161,12 +161,7 @@ class HetGP:
         self._homoskedastic_g = states["hom"].g if "hom" in states else None
         assert self.state is not None
         if "CONVERGENCE" not in self.state.message and "All hyperparameters given" not in self.state.message:
-            warnings.warn(
-                f"the fit of {name} stopped before it converged ({self.state.message}): look at its leave-one-out "
-                "diagnostics; more replicates or wider lengthscale bounds may help",
-                FitWarning,
-                stacklevel=2,
-            )
+            warnings.warn(_why_it_stopped(name, self.state.message), FitWarning, stacklevel=2)
         return self
 
     @property
@@ -411,3 +406,16 @@ def _vector(value: Any) -> Any:
 
 def _fields(state: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in state.items() if k in HetGPState.__dataclass_fields__}
+
+
+def _why_it_stopped(name: str, message: str) -> str:
+    """A sentence on an optimisation that did not converge; R says NEW_X for its limit of iterations."""
+    if message == "NEW_X":
+        return (
+            f"the fit of {name} stopped before it converged, at R's limit of iterations: most often the noise model is "
+            "still gaining a little; its leave-one-out diagnostics show whether that matters"
+        )
+    return (
+        f"the fit of {name} stopped before it converged ({message}): look at its leave-one-out diagnostics; more "
+        "replicates or wider lengthscale bounds may help"
+    )
