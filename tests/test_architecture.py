@@ -17,7 +17,7 @@ LAYERS = [
     {"streams", "progress", "threads"},
     {"parameters"},
     {"designs"},
-    {"targets", "losses", "simulators", "data"},
+    {"targets", "losses", "observation", "simulators", "data"},
     {"ledger", "ledgerfile", "studylog", "frames"},
     {"ensemble", "executors", "dask_executor", "workers"},
     {"problem"},

@@ -21,17 +21,22 @@ from hetcal.simulators.base import (
     validate_outputs,
 )
 from hetcal.simulators.identity import fingerprint, settings
+from hetcal.simulators.stepping import Stepper, check_step, check_stepper, run_steps
 
 __all__ = [
     "FunctionSimulator",
     "RunResult",
     "Simulator",
+    "Stepper",
     "StochasticSIR",
     "check_simulator",
+    "check_step",
+    "check_stepper",
     "fingerprint",
     "flat_size",
     "run_many",
     "run_one",
+    "run_steps",
     "settings",
     "simulator",
     "split_outputs",

@@ -19,6 +19,10 @@ import numpy as np
 # Above this variance a binomial is inverted by expansion, below it exactly.
 LARGE_VARIANCE = 100.0
 
+# 1, 1/2, 1/3, ...: a product with one costs a fifth of a division. A binomial of that variance and p <= 1/2 has a
+# mean of 200 at most and never gets as far as the end.
+RECIPROCALS = 1.0 / np.arange(1.0, 1025.0)
+
 # Some of numba's threading layers end the process when two threads start a parallel kernel at once.
 _one_parallel_call = threading.Lock()
 
@@ -107,8 +111,9 @@ def lower_binomial_quantile(u: float, n: int, p: float, log_q: float) -> int:
     probability = math.exp(n * log_q)
     reached = probability
     x = 0
-    while reached < u and x < n:
-        probability *= odds * (n - x) / (x + 1)
+    last = min(n, len(RECIPROCALS))
+    while reached < u and x < last:
+        probability *= odds * (n - x) * RECIPROCALS[x]
         x += 1
         reached += probability
     return x
@@ -128,6 +133,42 @@ def binomial_quantile(u: float, n: int, p: float, log_q: float) -> int:
 
 
 @kernel()
+def first_infected(i0: float, key: np.uint64) -> int:
+    """Number infectious at the start: the whole part of i0, one more with the probability of the rest."""
+    whole = int(math.floor(i0))
+    return whole + 1 if keyed_uniform(key, 0) < i0 - whole else whole
+
+
+@kernel()
+def one_day(
+    susceptible: int,
+    infected: int,
+    r0: float,
+    infectious_days: float,
+    population: int,
+    steps_per_day: int,
+    key: np.uint64,
+    event: int,
+) -> tuple[int, int]:
+    """Susceptible and infectious a day later; the day's events are numbered from `event`, two a step."""
+    recovery = min(1.0 / (infectious_days * steps_per_day), 1.0)
+    log_stay = math.log1p(-recovery) if recovery < 1.0 else -np.inf
+    hazard_each = r0 * recovery / population
+    for _ in range(steps_per_day):
+        hazard = hazard_each * infected
+        u, cases, recovered = keyed_uniform(key, event), 0, 0
+        if u > 1.0 - susceptible * hazard:  # else none: P(0) >= 1 - mean, and no exponential is needed
+            cases = binomial_quantile(u, susceptible, 1.0 - math.exp(-hazard), -hazard)
+        u = keyed_uniform(key, event + 1)
+        if u > 1.0 - infected * recovery:
+            recovered = binomial_quantile(u, infected, recovery, log_stay)
+        susceptible -= cases
+        infected += cases - recovered
+        event += 2
+    return susceptible, infected
+
+
+@kernel()
 def run(
     r0: float,
     infectious_days: float,
@@ -141,30 +182,18 @@ def run(
 ) -> float:
     """One epidemic into incidence (days,) and in_bed (days,), both zero at the start; returns the total."""
     key = seed_key(seed)
-    infected = int(math.floor(i0))
-    if keyed_uniform(key, 0) < i0 - infected:
-        infected += 1
+    infected = first_infected(i0, key)
     susceptible = population - infected
-    recovery = min(1.0 / (infectious_days * steps_per_day), 1.0)
-    log_stay = math.log1p(-recovery) if recovery < 1.0 else -np.inf
-    hazard_each = r0 * recovery / population
     event = 1
     for day in range(days):
         in_bed[day] = infected
         if infected == 0:
             break
         before = susceptible
-        for _ in range(steps_per_day):
-            hazard = hazard_each * infected
-            u, cases, recovered = keyed_uniform(key, event), 0, 0
-            if u > 1.0 - susceptible * hazard:  # else none: P(0) >= 1 - mean, and no exponential is needed
-                cases = binomial_quantile(u, susceptible, 1.0 - math.exp(-hazard), -hazard)
-            u = keyed_uniform(key, event + 1)
-            if u > 1.0 - infected * recovery:
-                recovered = binomial_quantile(u, infected, recovery, log_stay)
-            susceptible -= cases
-            infected += cases - recovered
-            event += 2
+        susceptible, infected = one_day(
+            susceptible, infected, r0, infectious_days, population, steps_per_day, key, event
+        )
+        event += 2 * steps_per_day
         incidence[day] = before - susceptible
     return float(population - susceptible)
 
@@ -193,6 +222,37 @@ def run_all(
             incidence[k],
             in_bed[k],
         )
+
+
+@kernel()
+def start_all(i0: float, population: int, keys: np.ndarray) -> np.ndarray:
+    """Susceptible and infectious at the start, one row a key."""
+    states = np.empty((len(keys), 2), dtype=np.int64)
+    for k in range(len(keys)):
+        states[k, 1] = first_infected(i0, keys[k])
+        states[k, 0] = population - states[k, 1]
+    return states
+
+
+@kernel()
+def step_all(
+    states: np.ndarray,
+    r0: float,
+    infectious_days: float,
+    population: int,
+    steps_per_day: int,
+    keys: np.ndarray,
+) -> np.ndarray:
+    """`one_day` of every row of states, each by its own key."""
+    after = np.zeros_like(states)
+    for k in range(len(keys)):
+        susceptible, infected = states[k]
+        if infected > 0:
+            susceptible, infected = one_day(
+                susceptible, infected, r0, infectious_days, population, steps_per_day, keys[k], 1
+            )
+        after[k, 0], after[k, 1] = susceptible, infected
+    return after
 
 
 @dataclass(frozen=True)
@@ -266,19 +326,30 @@ class StochasticSIR:
 
     def __call__(self, theta: dict[str, float], seed: int) -> dict[str, Any]:
         """One run at the named parameters."""
-        for name in (*self.parameters, *theta):
-            if name not in theta or name not in self.parameters:
-                problem = "is missing" if name not in theta else "is unknown"
-                raise ValueError(
-                    f"parameter {name!r} {problem}: StochasticSIR takes {', '.join(self.parameters)}"
-                )
-        row = np.array([[theta[name] for name in self.parameters]], dtype=np.float64)
         seeds = np.array([seed], dtype=np.int64)
-        self._check(row, seeds)
+        row = self._row(theta, seeds)
         incidence, in_bed = np.zeros(self.days), np.zeros(self.days)
         settings = (self.population, self.days, self.steps_per_day)
-        total = run(*row[0], seeds[0], *settings, incidence, in_bed)
+        total = run(*row, seeds[0], *settings, incidence, in_bed)
         return {"incidence": incidence, "in_bed": in_bed, "total_infected": np.float64(total)}
+
+    def initial(self, theta: dict[str, float], n: int, rng: np.random.Generator) -> np.ndarray:
+        """States (n, 2) at the start of day 0: susceptible, infectious."""
+        row = self._row(theta, np.zeros(1, dtype=np.int64))
+        return start_all(row[2], self.population, rng.integers(0, 2**64, n, dtype=np.uint64))
+
+    def observe(self, states: np.ndarray) -> dict[str, np.ndarray]:
+        """in_bed (n,) of the day that starts with these states."""
+        return {"in_bed": states[:, 1]}
+
+    def step(
+        self, states: np.ndarray, theta: dict[str, float], day: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """States (n, 2) a day later and the day's incidence (n,); the law of every day is the same."""
+        keys = rng.integers(0, 2**64, len(states), dtype=np.uint64)
+        rates = (float(theta["R0"]), float(theta["infectious_days"]))
+        after = step_all(states, *rates, self.population, self.steps_per_day, keys)
+        return after, {"incidence": states[:, 0] - after[:, 0]}
 
     def batch(self, theta: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
         """Runs at the rows of theta (n, 3) with seeds (n,), on numba's threads; equal to one by one."""
@@ -295,6 +366,18 @@ class StochasticSIR:
         with _one_parallel_call:
             run_all(theta, seeds, *settings, incidence, in_bed, total)
         return {"incidence": incidence, "in_bed": in_bed, "total_infected": total}
+
+    def _row(self, theta: dict[str, float], seeds: np.ndarray) -> np.ndarray:
+        """The named parameters in order, checked."""
+        for name in (*self.parameters, *theta):
+            if name not in theta or name not in self.parameters:
+                problem = "is missing" if name not in theta else "is unknown"
+                raise ValueError(
+                    f"parameter {name!r} {problem}: StochasticSIR takes {', '.join(self.parameters)}"
+                )
+        row = np.array([theta[name] for name in self.parameters], dtype=np.float64)
+        self._check(row[np.newaxis], seeds)
+        return row
 
     def _check(self, theta: np.ndarray, seeds: np.ndarray) -> None:
         """Refuse the first value outside its range."""
