@@ -85,6 +85,19 @@ def test_steps_with_other_dynamics_are_refused():
         check_step(Faster(763, 14), FLU)
 
 
+def test_a_shift_by_two_fifths_of_a_standard_deviation_is_found():
+    class Shifted(Walk):
+        def initial(self, theta, n, rng):
+            return rng.normal(0.4, 1.0, size=(n, 1))
+
+        def __call__(self, theta, seed):
+            return Walk()(theta, seed)
+
+    for seed in range(5):
+        with pytest.raises(ValueError, match="level on day 0 has mean 0.*by steps and mean -?0.0"):
+            check_step(Shifted(), {"memory": 0.0}, seed=seed)
+
+
 def test_an_output_that_stands_for_the_day_before_is_refused():
     class Late(StochasticSIR):
         def step(self, states, theta, day, rng):
@@ -129,5 +142,5 @@ def test_whole_runs_that_fail_are_told():
         def __call__(self, theta, seed):
             raise RuntimeError("no licence")
 
-    with pytest.raises(ValueError, match="1000 of 1000 whole runs failed .*no licence"):
+    with pytest.raises(ValueError, match="2000 of 2000 whole runs failed .*no licence"):
         check_step(Broken(), {"memory": 0.8})
