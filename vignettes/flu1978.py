@@ -129,7 +129,7 @@ for loss in (least_squares, poisson_deviance):
 # loss of single runs falls to a third.
 
 # %%
-target = hc.Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance")
+target = hc.Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance", label="boys in bed")
 starts = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12])
 of_runs, of_mean = [], []
 for I0 in starts:

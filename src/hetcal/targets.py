@@ -33,6 +33,7 @@ class _Observed:
     trials: Any = None
     dispersion: Any = None
     sd: Any = None
+    label: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.output)
@@ -148,6 +149,8 @@ class Target(_Observed):
         loss, not an infinite one.
     trials, dispersion, sd : float or array_like, optional
         The family's own constant, one number or one a datum.
+    label : str
+        What a figure's axis calls the data, with its unit ("boys in bed"); the output's name where none is given.
     transform : "auto", None, "log" or ("log", bound)
         Scale on which this loss is emulated. "auto" is log(loss - bound) with a bound one unit (of log likelihood,
         or a thousandth of the data's sum of squares) below the lowest possible loss.
@@ -255,7 +258,7 @@ class EnsembleTarget(_Observed):
 
     Parameters
     ----------
-    output, observed, loss, weight, name, floor, trials, dispersion, sd
+    output, observed, loss, weight, name, floor, trials, dispersion, sd, label
         As in `Target`.
     statistic : {"mean", "median", "sd", "share_positive"} or callable
         Takes the outputs of a location's M replicates, shape (M, *shape), to what was observed.

@@ -50,10 +50,11 @@ class NotRuledOut:
 def implausibility(
     total: WeightedTotal, X: np.ndarray, winner_unit: np.ndarray, winner: Winner
 ) -> np.ndarray:
-    """Distance of each point's mean loss to the winner's, in standard deviations of what is not known.
+    """How far each point's mean loss lies above the winner's, in standard deviations of what is not known.
 
-    |m - best| / sqrt(mean_var + mean_var at the winner + squared seed error of the winner's fresh loss), on the
-    scale where the total's bounds are taken.
+    max(0, m - best) / sqrt(mean_var + mean_var at the winner + squared seed error of the winner's fresh loss), on the
+    scale where the total's bounds are taken. One-sided: a point that is believed better than the winner is not ruled
+    out by that.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ def implausibility(
     best = here.scaled(winner.loss)
     seed_error = winner.loss_se / (winner.loss - here.bound) if here.lognormal else winner.loss_se
     sd = np.sqrt(here.spread**2 + there.spread[0] ** 2 + np.nan_to_num(seed_error) ** 2)
-    return np.abs(here.centre - best) / sd
+    return np.maximum(here.centre - best, 0.0) / sd
 
 
 def not_ruled_out(

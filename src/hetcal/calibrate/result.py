@@ -39,7 +39,7 @@ class CalibrationResult:
         The weighted total on the loss's scale.
     history : pandas.DataFrame
         One row a location and round: round, purpose, the parameters, replicates, valid, loss, loss_se, believed,
-        believed_sd, best_so_far (lowest believed mean of any location after that round).
+        believed_sd, believed_best (lowest believed mean of any location after that round; it may rise).
     stopped : str
         "budget" or "no improvement".
     seconds : dict of float
@@ -91,15 +91,15 @@ class CalibrationResult:
         return asks[first], asks[second]
 
     def winner_outputs(self) -> dict[str, np.ndarray]:
-        """Outputs of the winner's valid fresh runs, by name, shape (n, *shape)."""
+        """Outputs of the winner's fresh runs that have a loss, by name, shape (n, *shape); NaN where missing."""
         simulator = self.problem.simulator
         asks = self.ledger.asks(self.study, simulator)
         row = asks[asks["purpose"] == "reporting"].iloc[0]
         theta = np.array([[row[name] for name in simulator.parameters]], dtype=float)
-        status, flat, _ = self.ledger.lookup(
-            simulator, np.repeat(theta, len(row["seeds"]), axis=0), row["seeds"]
-        )
-        return split_outputs(simulator.outputs, flat[status == "ok"])
+        _, flat, _ = self.ledger.lookup(simulator, np.repeat(theta, len(row["seeds"]), axis=0), row["seeds"])
+        outputs = split_outputs(simulator.outputs, flat)
+        valid = np.isfinite(self.problem.evaluate(outputs)["total"].to_numpy())
+        return {name: values[valid] for name, values in outputs.items()}
 
     def diagnostics(self) -> pd.DataFrame:
         """Leave-one-out diagnostics of every emulator, each with value, band and advice."""
@@ -144,7 +144,6 @@ def build_history(search: Search, last: int) -> pd.DataFrame:
         rows = (table["purpose"] == "search") & (table["round"] == round)
         note = known[f"believed search {round}"]
         table.loc[rows, "believed"], table.loc[rows, "believed_sd"] = note["mean"], note["sd"]
-    best = {round: known[f"round {round}"]["mean"] for round in range(last + 1) if f"round {round}" in known}
-    table["best_so_far"] = pd.Series(best).cummin().reindex(table["round"]).to_numpy()
+    table["believed_best"] = [known[f"round {round}"]["mean"] for round in table["round"]]
     front = ["round", "purpose", *search.problem.space.names]
     return table[front + [c for c in table.columns if c not in front]]

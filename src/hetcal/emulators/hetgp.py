@@ -409,13 +409,9 @@ def _fields(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _why_it_stopped(name: str, message: str) -> str:
-    """A sentence on an optimisation that did not converge; R says NEW_X for its limit of iterations."""
-    if message == "NEW_X":
-        return (
-            f"the fit of {name} stopped before it converged, at R's limit of iterations: most often the noise model is "
-            "still gaining a little; its leave-one-out diagnostics show whether that matters"
-        )
+    """A sentence on an optimisation that did not converge; R says NEW_X for its iteration limit."""
+    why = "R's limit of iterations, most often with the noise model still gaining a little"
     return (
-        f"the fit of {name} stopped before it converged ({message}): look at its leave-one-out diagnostics; more "
-        "replicates or wider lengthscale bounds may help"
+        f"the fit of {name} stopped before it converged ({why if message == 'NEW_X' else message}): look at its "
+        "leave-one-out diagnostics; more replicates or wider lengthscale bounds may help"
     )

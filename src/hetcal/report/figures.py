@@ -87,7 +87,7 @@ def _series(axes: Axes, check: Check) -> None:
         axes.plot([], [], "o", mfc="none", mec=VERMILLION, mew=1.8, ms=9, label="outside of 90 %")
     order = "day" if check.axis == "day" else "datum number, counted from 0"
     axes.set_xlabel(order if len(rows) == 1 else f"{order}, rows of {length} one after another")
-    axes.set_ylabel(wrapped(check.target.output, 30))
+    axes.set_ylabel(wrapped(check.target.label or check.target.output, 30))
     legend_above(axes, 3)
 
 

@@ -164,6 +164,7 @@ def _checks(result: CalibrationResult) -> list[Check]:
     checks = []
     for target in result.problem.run_targets:
         runs = outputs[target.output]
+        runs = runs[np.isfinite(runs.reshape(len(runs), -1)).all(axis=1)]
         if target.statistic is not None:
             runs = np.array([np.asarray(target.statistic(run), dtype=float) for run in runs])
         simulated = runs.reshape(len(runs), *target.observed.shape)

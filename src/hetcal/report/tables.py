@@ -139,8 +139,8 @@ def other_outputs(findings: Findings) -> Table | None:
     compared = {t.output for t in findings.result.problem.run_targets}
     rows = []
     for name, values in findings.result.winner_outputs().items():
-        if name not in compared and values.ndim == 1 and len(values):
-            low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+        if name not in compared and values.ndim == 1 and np.isfinite(values).any():
+            low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95])
             rows.append([name, number(middle), f"{number(low)} to {number(high)}"])
     if not rows:
         return None

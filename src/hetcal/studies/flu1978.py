@@ -99,7 +99,7 @@ def study(budget: str = "quick") -> Study:
     problem = Problem(
         space,
         simulator=StochasticSIR(population=flu.attrs["population"], days=len(flu)),
-        targets=[Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance")],
+        targets=[Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance", label="boys in bed")],
     )
     return Study(
         name="flu1978",
