@@ -87,11 +87,13 @@ def test_the_schedule_takes_its_arguments_from_the_emulator_where_none_are_given
     total = total_of(1)
     assert LCB(kappa="brochu").width(total) == brochu_kappa(30, 2)
     assert LCB(kappa="brochu", t=900, d=23, delta=0.05, nu=2).width(total) == brochu_kappa(900, 23, 0.05, 2)
-    assert LCB(kappa=3).width(total) == 3
+    assert LCB(kappa=3).width(total) == LCB(kappa=np.int64(3)).width(total) == 3
 
 
 @pytest.mark.parametrize(
-    "options", [{"kappa": -1}, {"kappa": "wide"}, {"form": "upper"}, {"kappa": math.nan}]
+    "options",
+    [{"kappa": -1}, {"kappa": "wide"}, {"form": "upper"}, {"kappa": math.nan}, {"kappa": math.inf}]
+    + [{"t": 0}, {"d": -2}, {"delta": 2}, {"nu": -1}],
 )
 def test_unknown_options_are_refused(options):
     with pytest.raises(ValueError, match=str(next(iter(options.values()))).replace("-", ".")):

@@ -112,16 +112,20 @@ class LCB:
     def __post_init__(self) -> None:
         if self.form not in ("quantile", "joint", "marginal"):
             raise ValueError(f"form is quantile, joint or marginal, not {self.form!r}")
-        number = isinstance(self.kappa, (int, float)) and self.kappa >= 0
+        number = isinstance(self.kappa, (int, float, np.number)) and 0 <= self.kappa < math.inf
         if not number and self.kappa != "brochu":
-            raise ValueError(f'kappa is a number of at least 0 or "brochu", not {self.kappa!r}')
+            raise ValueError(f'kappa is a finite number of at least 0 or "brochu", not {self.kappa!r}')
+        self._brochu(1, 1)
+
+    def _brochu(self, t: int, d: int) -> float:
+        """The schedule's width, for t locations and d parameters where none are given."""
+        t, d = t if self.t is None else self.t, d if self.d is None else self.d
+        return brochu_kappa(t, d, self.delta, self.nu)
 
     def width(self, total: WeightedTotal) -> float:
         """The kappa in use for these emulators."""
         if isinstance(self.kappa, str):
-            return brochu_kappa(
-                self.t or len(total.locations), self.d or total.dimension, self.delta, self.nu
-            )
+            return self._brochu(len(total.locations), total.dimension)
         return float(self.kappa)
 
     def score(self, total: WeightedTotal, latent: np.ndarray) -> np.ndarray:

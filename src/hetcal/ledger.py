@@ -234,11 +234,14 @@ class Ledger(StudyLog):
         return _matrix([row[-1] for row in rows], size).reshape(len(rows), *known.outputs[name])
 
     def given(self, simulator: Any) -> pd.DataFrame:
-        """Like `runs`: the runs that no study asked for, such as those that `add_runs` brought in."""
+        """Like `runs`: the runs that no study had made, such as those that `add_runs` brought in.
+
+        A study that took them over, by an ask of the purpose "given", leaves them to the next.
+        """
         known = self._describe(simulator)
         rows = self._rows(known, "status, seconds, error")
-        asked = self._asked(known, None, None)
-        return _runs_frame(known.parameters, [row for row in rows if (row[1], row[2]) not in asked])
+        made = self._asked(known, None, None, without="given")
+        return _runs_frame(known.parameters, [row for row in rows if (row[1], row[2]) not in made])
 
     def _rows(
         self, known: KnownSimulator, columns: str, study: str | None = None, purpose: str | None = None

@@ -108,10 +108,14 @@ class StudyLog(LedgerFile):
                 (known.simulator_id, study, purpose),
             ).fetchall()
 
-    def _asked(self, known: KnownSimulator, study: str | None, purpose: str | None) -> set[tuple[bytes, int]]:
-        """Parameter sets and seeds that were asked for."""
-        rows = self._ask_rows(known, "theta, seeds", study, purpose)
-        return {(theta, seed) for theta, seeds in rows for seed in _seeds(seeds).tolist()}
+    def _asked(
+        self, known: KnownSimulator, study: str | None, purpose: str | None, without: str | None = None
+    ) -> set[tuple[bytes, int]]:
+        """Parameter sets and seeds that were asked for, but for asks of the purpose `without`."""
+        rows = self._ask_rows(known, "purpose, theta, seeds", study, purpose)
+        return {
+            (theta, seed) for why, theta, seeds in rows if why != without for seed in _seeds(seeds).tolist()
+        }
 
     def checkpoint(self, study: str, name: str, value: Any) -> None:
         """Keep what a study decided, as JSON (floats exact, numpy values as numbers and lists); written once.

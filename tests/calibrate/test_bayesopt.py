@@ -13,6 +13,7 @@ import pytest
 
 import hetcal as hc
 from hetcal.emulators import CrossedSeedsWarning
+from hetcal.streams import simulator_seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.hetgp.FitWarning")
 
@@ -35,6 +36,21 @@ def cliff(theta, seed):
         raise ValueError("over the cliff")
     noise = np.random.default_rng(seed).normal(0, 0.1, 2)
     return {"y": np.array([theta["a"] - 0.7, 2 * np.log(theta["b"] / 2)]) + noise}
+
+
+class FailsAtFirst:
+    """`bowl`, but the runs of one finalist fail until it is mended."""
+
+    name, version, parameters, outputs, fingerprint = "flaky", "1", ("b", "a"), {"y": (2,)}, "flaky"
+    mended = False
+
+    def __init__(self, where, seed):
+        self.where, self.seeds = where, simulator_seeds(seed, "finalists", 0, 0, FINAL["finalist_replicates"])
+
+    def __call__(self, theta, seed):
+        if theta == self.where and seed in self.seeds and not self.mended:
+            raise OSError("the disk is full")
+        return bowl(theta, seed)
 
 
 def method(simulator=bowl, noise="homoskedastic", **more):
@@ -169,8 +185,9 @@ def test_the_name_of_a_study_follows_what_it_is_and_nothing_else():
         method(targets=[hc.Target("y", observed=[0, 0], loss="rss", weight=2)]).study_name(1),
         method(targets=[hc.Target("y", observed=[0.0], loss="rss", statistic=np.max)]).study_name(1),
         method(targets=[hc.Target("y", observed=[0.0], loss="rss", statistic=np.min)]).study_name(1),
+        method(targets=[hc.Target("y", observed=[0, 0], loss="rss", transform=None)]).study_name(1),
     }
-    assert len(names) == 10
+    assert len(names) == 11
     assert method().study_name(1) == method().study_name(np.int64(1))
 
 
@@ -187,6 +204,29 @@ def test_runs_that_are_there_are_taken_over(needs_r):
     assert found.emulators["y"].state.X0.shape == (26, 2)
     assert found.runs["reused"] == 30
     assert len(ledger.runs(bowl)) == 31 + 64 + 4 * 20 + 60
+
+
+def test_a_changed_study_takes_over_the_same_runs(needs_r):
+    """Another weight is another study: what was brought in trains it as it trained the first."""
+    ledger = hc.Ledger()
+    hc.run_ensemble(method().problem, hc.designs.lhs(SPACE, 10, seed=5), replicates=3, ledger=ledger, seed=9)
+    doubled = [hc.Target("y", observed=[0, 0], loss="rss", weight=2)]
+    first = method(rounds=0).run(ledger, seed=1)
+    second = method(rounds=0, targets=doubled).run(ledger, seed=1)
+    for found in (first, second):
+        assert found.history.groupby("purpose").size().to_dict() == {"design": 16, "given": 10}
+
+
+def test_failed_runs_made_again_may_change_the_winner_and_then_its_fresh_runs(result):
+    ledger, flaky = hc.Ledger(), FailsAtFirst(result.best.theta, seed=1)
+    first = method(simulator=flaky).run(ledger, seed=1)
+    flaky.mended = True
+    second = method(simulator=flaky).run(ledger, seed=1, retry_failed=True)
+    assert first.best.theta != second.best.theta
+    assert second.best == result.best
+    for name, values in result.winner_outputs().items():
+        np.testing.assert_array_equal(second.winner_outputs()[name], values)
+    same(method(simulator=flaky).result(ledger, seed=1), second)
 
 
 def test_a_known_location_gets_replicates_and_not_a_twin(needs_r):
@@ -285,13 +325,24 @@ def test_own_seeds_do_not_warn(needs_r):
         ({"rounds": True}, "rounds is a whole number of at least 0, not True"),
         ({"winner_replicates": 1}, "winner_replicates is a whole number of at least 2"),
         ({"exploit_every": 1}, "exploit_every is a whole number of at least 2"),
-        ({"patience": 0}, "patience is a number of rounds of at least 1"),
+        ({"patience": 0}, "patience is a whole number of at least 1, not 0"),
+        ({"patience": 1.5}, "patience is a whole number of at least 1, not 1.5"),
         ({"candidates": 100, "batch": 200}, "candidates=100 are too few for batch=200: raise it"),
     ],
 )
 def test_settings_out_of_range_are_refused(more, sentence):
     with pytest.raises(ValueError, match=sentence):
         method(**more)
+
+
+@pytest.mark.parametrize("part", [{"acquisition": "lcb"}, {"acquisition": hc.LCB}, {"emulator": hc.HetGP}])
+def test_parts_that_are_none_are_refused_before_anything_runs(part):
+    ((name, value),) = part.items()
+    problem = hc.Problem(SPACE, bowl, [hc.Target("y", observed=[0, 0], loss="rss")])
+    with pytest.raises(TypeError, match=f"{name} is .*: give an object such as hetcal"):
+        hc.BayesianCalibration(problem, **part)
+    with pytest.raises(TypeError, match="problem is None: give an object such as hetcal.Problem"):
+        hc.BayesianCalibration(None)
 
 
 def test_ensemble_targets_are_refused_with_the_reason():

@@ -13,8 +13,8 @@ import numpy as np
 
 from hetcal.acquisition import LCB, candidate_points
 from hetcal.calibrate.result import CalibrationResult, build_history
-from hetcal.calibrate.search import Runs, Search
-from hetcal.calibrate.winner import compare_finalists, honest_winner
+from hetcal.calibrate.search import Runs, Search, of_purpose
+from hetcal.calibrate.winner import compare_finalists, fresh_block, honest_winner
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
 from hetcal.ensemble import execute, open_executor
@@ -32,6 +32,7 @@ _COUNTS = {
     "batch": 1,
     "rounds": 0,
     "exploit_every": 2,
+    "patience": 1,
     "candidates": 100,
     "finalists": 1,
     "finalist_replicates": 2,
@@ -102,6 +103,14 @@ class BayesianCalibration:
     winner_replicates: int = 400
 
     def __post_init__(self) -> None:
+        for name, kind, has in (
+            ("problem", "hetcal.Problem(...)", "run_targets"),
+            ("emulator", "hetcal.HetGP()", "fit"),
+            ("acquisition", "hetcal.LCB()", "choose"),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, type) or not hasattr(value, has):
+                raise TypeError(f"{name} is {value!r}: give an object such as {kind}")
         if self.problem.ensemble_targets:
             raise ValueError(
                 f"target {self.problem.ensemble_targets[0].name!r} is a statistic of an ensemble and has no loss for "
@@ -109,14 +118,12 @@ class BayesianCalibration:
             )
         for name, least in _COUNTS.items():
             value = getattr(self, name)
-            if name == "exploit_every" and value is None:
+            if name in ("exploit_every", "patience") and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
         if self.candidates < self.batch:
             raise ValueError(f"candidates={self.candidates} are too few for batch={self.batch}: raise it")
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience is a number of rounds of at least 1 or None, not {self.patience!r}")
         if self.initial < self.problem.space.dimension + 3:
             raise ValueError(
                 f"initial={self.initial} locations are too few for {self.problem.space.dimension} parameters: give "
@@ -239,6 +246,7 @@ class BayesianCalibration:
         parts: dict[str, Any] = {"problem": self.problem.describe(), "seed": check_seed(seed)}
         parts["fingerprint"] = fingerprint(self.problem.simulator)
         parts["statistics"] = [t.statistic for t in self.problem.targets]
+        parts["transforms"] = [t.transform for t in self.problem.run_targets]
         for name, value in self.settings().items():
             made_of = getattr(value, "__dataclass_fields__", None)
             if made_of is not None:
@@ -283,10 +291,8 @@ class BayesianCalibration:
         purposes = set(asks["purpose"])
         if "design" not in purposes:
             self._ask_design(search, purposes, seed)
-        elif "reporting" in purposes:
-            return False
         elif "finalists" in purposes:
-            self._ask_reporting(search, asks, seed)
+            return self._ask_reporting(search, asks, seed)
         else:
             done = int(asks["round"].max())
             if done < self.rounds and not self._stops(search, done):
@@ -309,7 +315,7 @@ class BayesianCalibration:
                 search.study, 0, "given", simulator, theta, [s.to_numpy(dtype=np.int64) for _, s in groups]
             )
         theta = self.problem.theta(sobol(space, self.initial, seed).frame)
-        self._write(search, 0, "design", theta, self._seeds(seed, 0, len(theta)))
+        search.ask(0, "design", theta, self._seeds(seed, 0, len(theta)))
 
     def _ask_batch(self, search: Search, done: int, seed: int) -> None:
         round = done + 1
@@ -324,9 +330,9 @@ class BayesianCalibration:
         acquisition = LCB(kappa=0.0) if exploit else self.acquisition
         draw = int(generator(seed, "candidates", round, 1).integers(2**31))
         chosen = candidates[acquisition.choose(total, candidates, self.batch, self.replicates, draw)]
-        self._believe(search, f"search {round}", total.predict(chosen))
+        search.believe(f"search {round}", total.predict(chosen))
         theta = search.natural(chosen)
-        self._write(search, round, "search", theta, self._seeds(seed, round, len(theta)))
+        search.ask(round, "search", theta, self._seeds(seed, round, len(theta)))
 
     def _stops(self, search: Search, done: int) -> bool:
         """Whether the believed best has stood still, within its error, for `patience` rounds."""
@@ -347,18 +353,21 @@ class BayesianCalibration:
         order = np.argsort(total.predict(total.locations).mean, kind="stable")
         evaluated = total.locations[order[: self.finalists]]
         points = np.unique(np.vstack([minimum, evaluated])[: self.finalists], axis=0)
-        self._believe(search, "finalists", total.predict(points))
+        search.believe("finalists", total.predict(points))
         common = simulator_seeds(seed, "finalists", 0, 0, self.finalist_replicates)
         theta = search.natural(points)
-        self._write(search, round, "finalists", theta, [common] * len(points))
+        search.ask(round, "finalists", theta, [common] * len(points))
 
-    def _ask_reporting(self, search: Search, asks: pd.DataFrame, seed: int) -> None:
+    def _ask_reporting(self, search: Search, asks: pd.DataFrame, seed: int) -> bool:
+        """Ask for the winner's fresh block; False where that was done. Failed runs made again can change the winner."""
+        runs = search.runs(of_purpose(asks, "finalists"))
+        winner = runs.asks.iloc[[self._compare(runs).winner]]
+        if len(fresh_block(asks, winner[list(self.problem.space.names)].iloc[0])):
+            return False
         search.say("choosing the winner")
-        runs = search.runs(asks[asks["purpose"] == "finalists"].reset_index(drop=True))
-        winner = self._compare(runs).winner
-        theta = self.problem.theta(runs.asks.iloc[[winner]])
         seeds = simulator_seeds(seed, "reporting", 0, 0, self.winner_replicates)
-        self._write(search, int(asks["round"].max()) + 1, "reporting", theta, [seeds])
+        search.ask(int(asks["round"].max()) + 1, "reporting", self.problem.theta(winner), [seeds])
+        return True
 
     @staticmethod
     def _compare(finalists: Runs) -> Any:
@@ -367,31 +376,15 @@ class BayesianCalibration:
     def _seeds(self, seed: int, round: int, n: int) -> list[np.ndarray]:
         return [simulator_seeds(seed, "calibration", round, i, self.replicates) for i in range(n)]
 
-    @staticmethod
-    def _believe(search: Search, name: str, prediction: Any) -> None:
-        """Keep what the emulators believed of points when they were chosen."""
-        if f"believed {name}" not in search.ledger.checkpoints(search.study):
-            note = {"mean": prediction.mean.tolist(), "sd": np.sqrt(prediction.mean_var).tolist()}
-            search.ledger.checkpoint(search.study, f"believed {name}", note)
-
-    @staticmethod
-    def _write(search: Search, round: int, purpose: str, theta: np.ndarray, seeds: list[np.ndarray]) -> None:
-        ledger, simulator, note = search.ledger, search.problem.simulator, f"reused {round} {purpose}"
-        if note not in ledger.checkpoints(search.study):
-            rows = np.repeat(theta, [len(s) for s in seeds], axis=0)
-            there = int((~ledger.missing(simulator, rows, np.concatenate(seeds))).sum())
-            ledger.checkpoint(search.study, note, there)
-        ledger.ask(search.study, round, purpose, simulator, theta, seeds)
-
     def _result(self, search: Search, seed: int) -> CalibrationResult:
         asks = search.asks()
         known = search.ledger.checkpoints(search.study)
         last = int(asks.loc[asks["purpose"].isin(["design", "search"]), "round"].max())
         names = list(self.problem.space.names)
-        finalists = search.runs(asks[asks["purpose"] == "finalists"].reset_index(drop=True))
+        finalists = search.runs(of_purpose(asks, "finalists"))
         comparison = self._compare(finalists)
         points = [dict(row) for row in finalists.asks[names].to_dict("records")]
-        reporting = search.runs(asks[asks["purpose"] == "reporting"].reset_index(drop=True))
+        reporting = search.runs(fresh_block(asks, points[comparison.winner]))
         winner = honest_winner(
             self.problem,
             points[comparison.winner],

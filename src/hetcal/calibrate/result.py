@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hetcal.calibrate.not_ruled_out import NotRuledOut, not_ruled_out
-from hetcal.calibrate.winner import Winner
+from hetcal.calibrate.winner import Winner, fresh_block
 from hetcal.emulators.total import WeightedTotal
 from hetcal.ledger import Ledger
 from hetcal.simulators.base import split_outputs
@@ -94,7 +94,7 @@ class CalibrationResult:
         """Outputs of the winner's fresh runs that have a loss, by name, shape (n, *shape); NaN where missing."""
         simulator = self.problem.simulator
         asks = self.ledger.asks(self.study, simulator)
-        row = asks[asks["purpose"] == "reporting"].iloc[0]
+        row = fresh_block(asks, self.best.theta).iloc[0]
         theta = np.array([[row[name] for name in simulator.parameters]], dtype=float)
         _, flat, _ = self.ledger.lookup(simulator, np.repeat(theta, len(row["seeds"]), axis=0), row["seeds"])
         outputs = split_outputs(simulator.outputs, flat)

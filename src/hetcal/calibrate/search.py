@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetcal.emulators.base import Prediction
 from hetcal.emulators.total import WeightedTotal, replicate_correlation
 from hetcal.emulators.transforms import as_transform
 from hetcal.ledger import Ledger
@@ -19,6 +20,11 @@ from hetcal.problem import Problem
 from hetcal.simulators.base import split_outputs
 
 TRAINING = ("given", "design", "search")
+
+
+def of_purpose(asks: pd.DataFrame, purpose: str) -> pd.DataFrame:
+    """Those asks that were made for a purpose, in order."""
+    return asks[asks["purpose"] == purpose].reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,21 @@ class Search:
     def asks(self) -> pd.DataFrame:
         """All asks of the study."""
         return self.ledger.asks(self.study, self.problem.simulator)
+
+    def ask(self, round: int, purpose: str, theta: np.ndarray, seeds: list[np.ndarray]) -> None:
+        """Ask for runs, noting first how many of them the ledger holds already."""
+        ledger, simulator, note = self.ledger, self.problem.simulator, f"reused {round} {purpose}"
+        if note not in ledger.checkpoints(self.study):
+            rows = np.repeat(theta, [len(s) for s in seeds], axis=0)
+            there = int((~ledger.missing(simulator, rows, np.concatenate(seeds))).sum())
+            ledger.checkpoint(self.study, note, there)
+        ledger.ask(self.study, round, purpose, simulator, theta, seeds)
+
+    def believe(self, name: str, prediction: Prediction) -> None:
+        """Keep what the emulators believed of points when they were chosen."""
+        if f"believed {name}" not in self.ledger.checkpoints(self.study):
+            note = {"mean": prediction.mean.tolist(), "sd": np.sqrt(prediction.mean_var).tolist()}
+            self.ledger.checkpoint(self.study, f"believed {name}", note)
 
     def runs(self, asks: pd.DataFrame) -> Runs:
         """The runs of some asks; status "missing" where they are still to be made."""

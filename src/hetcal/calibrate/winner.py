@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,12 @@ def compare_finalists(losses: np.ndarray) -> Comparison:
         ):
             ties.append(int(j))
     return Comparison(winner, ties)
+
+
+def fresh_block(asks: pd.DataFrame, theta: Mapping[str, float]) -> pd.DataFrame:
+    """The ask for a winner's fresh runs among a study's asks, one row; empty where it was not made yet."""
+    here = np.all([asks[name] == value for name, value in theta.items()], axis=0)
+    return asks[here & (asks["purpose"] == "reporting")].reset_index(drop=True)
 
 
 def noise_floor(problem: Problem, outputs: dict[str, np.ndarray]) -> float:
