@@ -21,10 +21,11 @@ from hetcal.threads import one_blas_thread
 if TYPE_CHECKING:
     import pandas as pd
 
-# Standard deviation of the log likelihood at a central point that costs least, for independent proposals
-# (Pitt et al. 2012). A random walk could bear more, but away from the centre there is more.
+# Standard deviation of the log likelihood that costs least, for independent proposals (Pitt et al. 2012).
 NOISE = 0.92
-NOISE_REPEATS = 40
+# It is measured all over the rough posterior: a chain sticks where it is largest, seldom at the centre.
+NOISE_POINTS = 20
+NOISE_REPEATS = 5
 PILOT_PARTICLES = 100
 LEAST_PARTICLES = 50  # fewer save no time
 PILOT_ROUNDS = 8
@@ -62,8 +63,8 @@ class ParticleMCMC:
     observation : Observation, or a dict of them by output
         The law of a datum given the simulator's value.
     particles : int, optional
-        Number of particles; where left out, so many that the log likelihood at a central point has a standard
-        deviation of about 0.9, and at least 50.
+        Number of particles; where left out, so many that the log likelihood has a standard deviation of about
+        0.9 over the posterior, and at least 50.
     iterations, burn_in : int
         Iterations of each chain that are kept, and those made and dropped before.
     chains : int
@@ -151,7 +152,8 @@ class ParticleMCMC:
         centre = weights @ points
         check_step(self.simulator, self._named(self.space.from_unit(centre)[0].tolist()), seed=seed)
         starts = points[rng.choice(len(points), self.chains, p=weights)]
-        particles, noise = self._particles(log_likelihoods, centre)
+        probes = points[rng.choice(len(points), NOISE_POINTS, p=weights)]
+        particles, noise = self._particles(log_likelihoods, probes)
         walkers = _Walkers(starts, log_likelihoods(starts, particles), log_likelihoods, particles, rng)
         proposal = _Proposal.fit(points, weights)
         for block in np.array_split(np.arange(self.burn_in), BURN_IN_BLOCKS):
@@ -196,12 +198,13 @@ class ParticleMCMC:
             log_proposal = proposal.log_density(points)
         return points, weights
 
-    def _particles(self, log_likelihoods: LogLikelihoods, centre: np.ndarray) -> tuple[int, float]:
-        """Number of particles, and the standard deviation of the log likelihood at a central point with it."""
+    def _particles(self, log_likelihoods: LogLikelihoods, probes: np.ndarray) -> tuple[int, float]:
+        """Number of particles, and the standard deviation of the log likelihood at the probes with it."""
         particles = self.particles or PILOT_PARTICLES
         for _ in range(PILOT_ROUNDS):
-            values = log_likelihoods(np.tile(centre, (NOISE_REPEATS, 1)), particles)
-            noise = float(values.std(ddof=1)) if np.isfinite(values).all() else math.inf
+            values = np.array([log_likelihoods(probes, particles) for _ in range(NOISE_REPEATS)])
+            variance = values.var(axis=0, ddof=1) if np.isfinite(values).all() else np.inf
+            noise = float(np.sqrt(np.mean(variance)))
             if self.particles is not None or 0.85 * NOISE < noise < 1.15 * NOISE:
                 break
             wanted = max(LEAST_PARTICLES, round(particles * min((noise / NOISE) ** 2, 4.0)))
@@ -314,7 +317,7 @@ class ParticlePosterior:
         Share of proposals accepted.
     particles : int
     noise : float
-        Standard deviation of the log likelihood at a central point with this number of particles.
+        Standard deviation of the log likelihood over the posterior with this number of particles.
     seconds : float
         Time taken, pilot and burn-in included.
     """
