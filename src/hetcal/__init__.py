@@ -19,7 +19,7 @@ _ROOMS = {
     "hetcal.ensemble": ["run_ensemble"],
     "hetcal.emulators": ["HetGP", "Prediction", "load_emulator"],
     "hetcal.acquisition": ["EI", "LCB", "Thompson"],
-    "hetcal.calibrate": ["BayesianCalibration", "CalibrationResult"],
+    "hetcal.calibrate": ["BayesianCalibration", "CalibrationResult", "Posterior"],
     "hetcal.sensitivity": ["sobol"],
     "hetcal.studies": ["Study"],
 }

@@ -84,6 +84,11 @@ class _Observed:
         return np.asarray(math.nan if value is None else value, dtype=float)
 
     @property
+    def least(self) -> float:
+        """Least value that the loss takes data and means for; 0 where it has no floor."""
+        return self._floor or 0.0
+
+    @property
     def _floor(self) -> float | None:
         return self.family.floor if self.floor is None else self.floor
 

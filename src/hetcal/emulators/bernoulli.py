@@ -1,0 +1,109 @@
+"""A Bernoulli emulator: the probability of an event (take-off, say) over the space, from counts at locations.
+
+A Gaussian process on the logit with binomial counts, by Laplace's approximation; the mean, the variance and one common
+lengthscale are those with the highest evidence on a small grid, so that a fit is quick and never stuck.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, special
+
+from hetcal.emulators.gaussian_process import correlation
+
+_SCALES = (1.0, 4.0, 16.0, 64.0)
+_LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+_COVARIANCE = "Matern5_2"
+
+
+@dataclass(frozen=True, eq=False)
+class BernoulliGP:
+    """Probability of an event at points of the unit cube.
+
+    Attributes
+    ----------
+    X : numpy.ndarray
+        Locations, (n, d).
+    mean, scale, length : float
+        Of the logit.
+    evidence : float
+        Log evidence by Laplace's approximation.
+
+    References
+    ----------
+    Rasmussen and Williams (2006), chapter 3; MacKay (1992) for the probability averaged over the logit.
+    """
+
+    X: np.ndarray
+    mean: float
+    scale: float
+    length: float
+    evidence: float
+    _weights: np.ndarray
+    _root: np.ndarray
+    _factor: np.ndarray
+
+    def logit(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of the logit at points (m, d); each (m,)."""
+        k = self.scale * correlation(X, self.X, np.full(X.shape[1], self.length), _COVARIANCE)
+        v = linalg.solve_triangular(self._factor, (k * self._root).T, lower=True, check_finite=False)
+        return self.mean + k @ self._weights, np.maximum(self.scale - np.einsum("ij,ij->j", v, v), 0.0)
+
+    def probability(self, X: np.ndarray) -> np.ndarray:
+        """Probability of the event at points (m, d), averaged over what is not known of the logit; (m,)."""
+        mean, var = self.logit(np.atleast_2d(np.asarray(X, dtype=float)))
+        return special.expit(mean / np.sqrt(1 + np.pi * var / 8))
+
+
+def fit_bernoulli(X: np.ndarray, events: np.ndarray, trials: np.ndarray) -> BernoulliGP:
+    """Fit to counts.
+
+    Parameters
+    ----------
+    X : numpy.ndarray
+        Unique locations in the unit cube, (n, d).
+    events, trials : numpy.ndarray
+        Events among the runs of each location, (n,).
+
+    Returns
+    -------
+    BernoulliGP
+
+    Raises
+    ------
+    ValueError
+        If counts are impossible.
+    """
+    events, trials = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
+    if np.any(trials < 1) or np.any((events < 0) | (events > trials)):
+        raise ValueError("events must lie between 0 and the number of trials at each location")
+    mean = float(special.logit((events.sum() + 0.5) / (trials.sum() + 1)))
+    fits = []
+    for length in _LENGTHS:
+        R = correlation(X, X, np.full(X.shape[1], length), _COVARIANCE)
+        fits += [_laplace(X, R, mean, scale, length, events, trials) for scale in _SCALES]
+    return max(fits, key=lambda fit: fit.evidence)
+
+
+def _laplace(
+    X: np.ndarray, R: np.ndarray, mean: float, scale: float, length: float, k: np.ndarray, n: np.ndarray
+) -> BernoulliGP:
+    K = scale * R
+    f = np.zeros(len(k))
+    for _ in range(100):
+        p = special.expit(f + mean)
+        W = np.maximum(n * p * (1 - p), 1e-12)
+        root = np.sqrt(W)
+        L = np.linalg.cholesky(np.eye(len(k)) + root[:, None] * K * root)
+        b = W * f + k - n * p
+        a = b - root * linalg.cho_solve((L, True), root * (K @ b), check_finite=False)
+        change = np.abs(K @ a - f).max()
+        f = K @ a
+        if change < 1e-6:
+            break
+    p = special.expit(f + mean)
+    likelihood = special.xlogy(k, p).sum() + special.xlog1py(n - k, -p).sum()
+    evidence = likelihood - 0.5 * a @ f - np.log(np.diag(L)).sum()
+    return BernoulliGP(X, mean, scale, length, float(evidence), a, root, L)

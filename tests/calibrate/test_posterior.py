@@ -1,0 +1,209 @@
+"""The posterior from emulated outputs: against exact posteriors, coverage, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import hetcal as hc
+from hetcal.calibrate.posterior import Posterior
+from hetcal.calibrate.summaries import learn_summaries
+from hetcal.designs import sobol_points
+from hetcal.observation import GaussianObservation, PoissonObservation
+from hetcal.simulators import simulator
+
+pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.FitWarning")
+
+SD = 0.15
+
+
+@simulator(parameters=["a", "b", "idle"], outputs={"y": (6,), "flat": ()}, version="1")
+def line(theta, seed):
+    rng = np.random.default_rng(seed)
+    return {"y": theta["a"] + theta["b"] * np.arange(6) / 5 + rng.normal(0, SD, 6), "flat": 1.0}
+
+
+SPACE = hc.Space([hc.Parameter(name, hc.uniform(0, 1)) for name in ("a", "b", "idle")])
+OBSERVED = np.array([0.42, 0.50, 0.47, 0.71, 0.74, 0.83])
+
+
+# The noise of the linear model is constant, and the constant model is fitted in no time.
+CONSTANT = hc.HetGP(noise="homoskedastic")
+
+
+def problem(**options):
+    options = {"observed": OBSERVED, "loss": "gaussian", "sd": SD} | options
+    return hc.Problem(SPACE, line, [hc.Target("y", **options)])
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    ledger = hc.Ledger()
+    design = hc.designs.sobol(SPACE, 80, seed=3)
+    hc.run_ensemble(problem(), design, replicates=6, ledger=ledger, seed=3)
+    return ledger
+
+
+@pytest.fixture(scope="module")
+def result(r, ledger):
+    return Posterior(problem(), emulator=CONSTANT).run(ledger, seed=1)
+
+
+@pytest.fixture(scope="session")
+def r(needs_r):
+    return needs_r
+
+
+def exact_intervals(level):
+    """Central intervals of a and b under the model's own likelihood, on a fine grid."""
+    grid = np.linspace(0, 1, 401)
+    a, b = np.meshgrid(grid, grid, indexing="ij")
+    mean = a[..., None] + b[..., None] * np.arange(6) / 5
+    density = np.exp(stats.norm.logpdf(OBSERVED, mean, SD).sum(axis=2))
+    ends = []
+    for axis in (1, 0):
+        cumulative = np.cumsum(density.sum(axis=axis)) / density.sum()
+        ends.append(np.interp([(1 - level) / 2, 0.5, (1 + level) / 2], cumulative, grid))
+    return np.array(ends)
+
+
+def test_intervals_of_a_linear_model_are_the_exact_ones(result):
+    exact = exact_intervals(0.9)
+    width = exact[:, 2] - exact[:, 0]
+    found = result.intervals(0.9).set_index("parameter").loc[["a", "b"], ["low", "median", "high"]].to_numpy()
+    # The summaries are sufficient here; what is left is the error of emulators from 480 runs.
+    assert np.abs(found - exact).max() < 0.15 * width.max()
+
+
+def test_a_parameter_that_does_nothing_keeps_its_prior_and_is_named(result):
+    assert result.likelihood.summaries.dropped == ("idle",)
+    low, high = result.intervals(0.9).set_index("parameter").loc["idle", ["low", "high"]]
+    assert abs(low - 0.05) < 0.03 and abs(high - 0.95) < 0.03
+
+
+def test_the_answer_is_the_same_again_and_simulates_nothing(result, ledger):
+    runs = len(ledger.runs(line))
+    again = Posterior(problem(), emulator=CONSTANT).run(ledger, seed=1)
+    assert again.samples.equals(result.samples) and len(ledger.runs(line)) == runs
+
+
+def test_discrepancy_and_observation_error_widen_the_interval(r, ledger):
+    def width(**options):
+        table = (
+            Posterior(problem(), emulator=CONSTANT, **options)
+            .run(ledger, seed=1)
+            .intervals(0.9)
+            .set_index("parameter")
+        )
+        return table.loc["a", "high"] - table.loc["a", "low"]
+
+    plain = width()
+    # Six data with variance 0.15^2 + 0.3^2 tell sqrt(5) times less, which the prior's edges cut to less.
+    assert width(discrepancy=0.3) > 1.3 * plain
+    assert width(observation={"y": GaussianObservation(0.3)}) > 1.3 * plain
+
+
+def test_runs_that_share_seeds_between_locations_are_left_out(ledger):
+    more = hc.Ledger()
+    more.add_runs(frame_of(ledger), line)
+    hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 8, seed=9), ledger=more, seeds=range(5))
+    unit, _, _ = Posterior(problem()).training_data(more, seed=1)
+    assert len(unit) == 480
+
+
+def frame_of(ledger):
+    frame = ledger.runs(line)[["a", "b", "idle", "seed"]].copy()
+    frame["flat"] = 1.0
+    for i, column in enumerate(ledger.outputs(line, "y").T):
+        frame[f"y.{i}"] = column
+    return frame
+
+
+def test_flu_intervals_cover_what_they_claim(r):
+    """200 data sets from the prior that took off; binomial bounds at a false-alarm rate of 1e-3 over the six counts."""
+    space = hc.Space(
+        [
+            hc.Parameter("R0", hc.uniform(1.2, 8.0)),
+            hc.Parameter("infectious_days", hc.uniform(0.5, 6.0)),
+            hc.Parameter("I0", hc.log_uniform(1, 12)),
+        ]
+    )
+    flu = hc.data.flu1978()
+    model = hc.simulators.StochasticSIR(population=763, days=14)
+    study = hc.Problem(space, model, [hc.Target("in_bed", observed=flu["in_bed"])])
+    posterior = Posterior(
+        study,
+        observation={"in_bed": PoissonObservation()},
+        alive=lambda data: data["in_bed"].sum(axis=1) > 60,
+        initial=100,
+        replicates=8,
+    )
+    ledger = hc.Ledger()
+    hc.run_ensemble(study, hc.designs.sobol(space, 100, seed=2), replicates=8, ledger=ledger, seed=2)
+    likelihood = posterior.fit(ledger, seed=2)
+    rng = np.random.default_rng(5)
+    truth = rng.random((300, 3))
+    data = rng.poisson(np.maximum(model.batch(space.from_unit(truth), np.arange(300))["in_bed"], 0.5)).astype(
+        float
+    )
+    alive = data.sum(axis=1) > 60
+    truth, data = truth[alive][:200], data[alive][:200]
+    grid = sobol_points(3, 2**13, rng)
+    logs = likelihood.log_likelihood(grid, likelihood.summaries({"in_bed": data}))
+    weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    rank = np.stack([(weight * (grid[:, k] < truth[:, k : k + 1])).sum(axis=1) for k in range(3)], axis=1)
+    for level in (0.5, 0.9):
+        inside = (np.abs(rank - 0.5) < level / 2).sum(axis=0)
+        low, high = stats.binom.ppf([1e-3 / 12, 1 - 1e-3 / 12], len(truth), level)
+        assert np.all((inside >= low) & (inside <= high)), (level, inside)
+    # A posterior mean is much better than the prior's.
+    assert np.all(np.sqrt(((weight @ grid - truth) ** 2).mean(axis=0)) < 0.7 * truth.std(axis=0))
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"discrepancy": -0.1}, "discrepancy is a standard deviation of at least 0, not -0.1"),
+        ({"discrepancy": np.nan}, "discrepancy is a standard deviation"),
+        ({"observation": {"z": GaussianObservation(1)}}, "observation models for z, which are no targets"),
+    ],
+)
+def test_improper_arguments_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Posterior(problem(), **options)
+
+
+def test_dead_runs_and_dead_data_are_told(ledger):
+    with pytest.raises(ValueError, match="all 480 runs are dead by the rule given"):
+        Posterior(problem(), alive=lambda data: data["y"].sum(axis=1) > 100).run(ledger)
+
+
+def test_observed_data_must_be_alive(r, ledger):
+    with pytest.raises(ValueError, match="the observed data are not alive by the rule given"):
+        rule = {"alive": lambda data: data["y"].sum(axis=1) > 1, "emulator": CONSTANT}
+        Posterior(problem(observed=np.zeros(6)), **rule).run(ledger)
+
+
+def test_summaries_refuse_what_cannot_be_learned():
+    rng = np.random.default_rng(0)
+    unit = np.repeat(rng.random((40, 3)), 2, axis=0)
+    location = np.repeat(np.arange(40), 2)
+    with pytest.raises(ValueError, match="every output is the same in all runs"):
+        learn_summaries(problem(), {"y": np.ones((80, 6))}, unit, location)
+    with pytest.raises(
+        ValueError, match="3 locations are too few to learn summaries of 3 parameters: run at least 16"
+    ):
+        learn_summaries(problem(), {"y": rng.random((6, 6))}, unit[:6], location[:6])
+    with pytest.raises(ValueError, match=r"say nothing about any parameter .*a -?0\.\d"):
+        learn_summaries(problem(), {"y": rng.random((80, 6))}, unit, location)
+
+
+def test_no_usable_runs(ledger):
+    empty = hc.Ledger()
+    hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 4, seed=1), ledger=empty, seeds=[1, 2])
+    with pytest.raises(
+        ValueError, match="no usable runs of 'line' inside of the priors .each location needs"
+    ):
+        Posterior(problem()).run(empty)
