@@ -228,7 +228,7 @@ class LoadsOnlyHere:
 
 
 def test_a_simulator_that_no_worker_can_load_stops_the_work(ledger):
-    with pytest.raises(ImportError, match="cannot load the simulator .FileNotFoundError"):
+    with pytest.raises(RuntimeError, match="cannot load the simulator .FileNotFoundError"):
         execute(LoadsOnlyHere(), [[1.0]], [1], ledger, workers=2)
     assert ledger.runs(LoadsOnlyHere()).empty
 

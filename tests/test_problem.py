@@ -57,9 +57,24 @@ def test_what_does_not_fit_together_is_refused_when_the_problem_is_built(space, 
         hc.Problem(hc.Space([hc.Parameter(n, hc.uniform(0, 1)) for n in space]), line, targets)
 
 
+def test_a_simulator_without_fixed_content_is_refused_before_anything_runs():
+    generator = np.random.default_rng(0)
+
+    @hc.simulator(parameters=["a", "b"], outputs={"y": (2,)}, version="1")
+    def drifting(theta, seed):
+        return {"y": generator.normal(size=2)}
+
+    with pytest.raises(TypeError, match="'generator' .*is a random generator.*make it from the seed"):
+        hc.Problem(SPACE, drifting, [Y])
+
+
 def test_what_is_no_target_or_simulator_is_refused():
     with pytest.raises(TypeError, match="targets are hetcal.Target or hetcal.EnsembleTarget"):
         hc.Problem(SPACE, line, ["y"])
+    with pytest.raises(TypeError, match=r"targets is Target\('y'.*: give a list"):
+        hc.Problem(SPACE, line, Y)
+    with pytest.raises(TypeError, match="space is .*: give a hetcal.Space"):
+        hc.Problem(SPACE.parameters, line, [Y])
     with pytest.raises((TypeError, ValueError)):
         hc.Problem(SPACE, lambda theta, seed: {}, [Y])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.parameters import Space
-from hetcal.simulators import check_simulator
+from hetcal.simulators import check_simulator, fingerprint
 from hetcal.targets import EnsembleTarget, Target
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Problem:
 
     Raises
     ------
+    TypeError
+        If an argument is of another type, or the simulator has no fixed content to tell its runs from others'.
     ValueError
         If names do not match between space, simulator and targets, shapes differ, or a loss cannot be emulated
         on the scale that its target asks for.
@@ -53,7 +55,12 @@ class Problem:
     targets: tuple[Target | EnsembleTarget, ...]
 
     def __init__(self, space: Space, simulator: Any, targets: Sequence[Target | EnsembleTarget]) -> None:
+        if not isinstance(space, Space):
+            raise TypeError(f"space is {space!r}: give a hetcal.Space")
+        if isinstance(targets, (Target, EnsembleTarget)):
+            raise TypeError(f"targets is {targets!r}: give a list, [{targets!r}]")
         check_simulator(simulator)
+        fingerprint(simulator)
         object.__setattr__(self, "space", space)
         object.__setattr__(self, "simulator", simulator)
         object.__setattr__(self, "targets", tuple(targets))

@@ -59,10 +59,9 @@ def start(simulator: bytes) -> None:
 def run(theta: np.ndarray, seeds: np.ndarray) -> list[RunResult]:
     """Run the simulator of this worker at the rows of theta (n, d) with seeds (n,)."""
     if "fault" in _state:
-        raise ImportError(
+        raise RuntimeError(
             f"a worker process cannot load the simulator ({_state['fault']}): see that what it imports is "
-            "installed "
-            "where the workers run, or use workers=1"
+            "installed where the workers run, or use workers=1"
         )
     from hetcal.simulators.base import run_many
 
