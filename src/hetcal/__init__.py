@@ -19,12 +19,12 @@ _ROOMS = {
     "hetcal.ensemble": ["run_ensemble"],
     "hetcal.emulators": ["HetGP", "Prediction", "load_emulator"],
     "hetcal.acquisition": ["EI", "LCB", "Thompson"],
-    "hetcal.calibrate": ["BayesianCalibration", "CalibrationResult", "Posterior"],
+    "hetcal.calibrate": ["BayesianCalibration", "CalibrationResult", "ParticleMCMC", "Posterior"],
     "hetcal.sensitivity": ["sobol"],
     "hetcal.studies": ["Study"],
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
-_MODULES = ["data", "designs", "rbridge", "simulators", "studies"]
+_MODULES = ["data", "designs", "observation", "rbridge", "simulators", "studies"]
 
 __all__ = sorted([*_HOME, *_MODULES])
 

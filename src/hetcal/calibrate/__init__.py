@@ -1,8 +1,17 @@
 """Calibration: the loops around the path from space to emulator, and what they answer."""
 
 from hetcal.calibrate.bayesopt import BayesianCalibration
+from hetcal.calibrate.particle_mcmc import ParticleMCMC, ParticlePosterior
 from hetcal.calibrate.posterior import Posterior, PosteriorResult
 from hetcal.calibrate.result import CalibrationResult
 from hetcal.calibrate.winner import Winner
 
-__all__ = ["BayesianCalibration", "CalibrationResult", "Posterior", "PosteriorResult", "Winner"]
+__all__ = [
+    "BayesianCalibration",
+    "CalibrationResult",
+    "ParticleMCMC",
+    "ParticlePosterior",
+    "Posterior",
+    "PosteriorResult",
+    "Winner",
+]

@@ -99,6 +99,8 @@ def is_library(module: str | None) -> bool:
         return not module.startswith("hetcal.simulators.") or module.rpartition(".")[2] in (
             "base",
             "identity",
+            "source",
+            "stepping",
         )
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return True
