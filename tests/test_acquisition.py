@@ -18,10 +18,12 @@ from hetcal.emulators.hetgp_state import HetGPState
 from hetcal.emulators.total import WeightedTotal
 
 
-def emulator(seed, n=30, d=2, transform="log", varying=True, scale=1.0, noise=0.05):
-    """A fitted state with random numbers, made without R."""
+def emulator(seed, n=30, d=2, transform="log", varying=True, scale=1.0, noise=0.05, where=None):
+    """A fitted state with random numbers, made without R; `where` is the seed of its locations."""
     rng = np.random.default_rng(seed)
     X = rng.random((n, d))
+    if where is not None:
+        X = np.random.default_rng(where).random((n, d))
     y = np.sin(5 * X[:, 0] + seed) + ((X - 0.5) ** 2).sum(axis=1) + 0.1 * rng.normal(size=n)
     made = HetGP(transform=transform)
     delta = np.log(noise) + rng.normal(size=n) * 0.5
@@ -48,7 +50,7 @@ def emulator(seed, n=30, d=2, transform="log", varying=True, scale=1.0, noise=0.
 
 def total_of(seed, targets=1, weight=1.0, **options):
     """Emulators of some targets on common locations."""
-    made = {str(i): emulator(seed * 10 + i, **options) for i in range(targets)}
+    made = {str(i): emulator(seed * 10 + i, where=seed * 10, **options) for i in range(targets)}
     return WeightedTotal(made, {name: weight * (1 + int(name)) for name in made})
 
 

@@ -260,6 +260,21 @@ def test_failing_regions_stop_nothing_and_are_not_proposed_again(needs_r):
     assert found.emulators["y"].state.X0.shape[0] == (~failed).sum()
 
 
+@hc.simulator(parameters=["b", "a"], outputs={"y": (2,), "late": ()}, version="1")
+def half_blind(theta, seed):
+    """Beyond a = .5, where `y` fits best, there is never a `late`."""
+    rng = np.random.default_rng(seed)
+    y = np.array([theta["a"] - 2, np.log(theta["b"])]) + rng.normal(0, 0.1, 2)
+    return {"y": y, "late": np.nan if theta["a"] > 0.5 else rng.normal(0, 0.1)}
+
+
+def test_the_winner_has_all_targets_where_another_place_fits_those_that_it_has_better(needs_r):
+    targets = [hc.Target("y", observed=[0, 0], loss="rss"), hc.Target("late", observed=0, loss="rss")]
+    found = method(simulator=half_blind, targets=targets).run(hc.Ledger(), seed=1)
+    assert found.emulators["y"].state.X0.shape[0] > found.emulators["late"].state.X0.shape[0]
+    assert 0.2 < found.best.theta["a"] <= 0.5 and np.isfinite(found.best.loss)
+
+
 def test_a_simulator_that_always_fails_is_told_by_its_own_words(needs_r):
     @hc.simulator(parameters=["b", "a"], outputs={"y": (2,)}, version="1")
     def broken(theta, seed):

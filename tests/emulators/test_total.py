@@ -107,6 +107,17 @@ def test_targets_of_one_study_and_of_the_next_seed_draw_from_different_streams(p
     assert np.abs(second_of_one - first_of_next).max() > 1e-3
 
 
+def test_locations_are_those_that_every_target_has(pair, by_hand):
+    X = pair["a"].state.X0
+    some = by_hand(X[[3, 17, 5]], np.array([0.1, 0.2, 0.4]), 0.7)
+    for order in ({"a": pair["a"], "c": some}, {"c": some, "a": pair["a"]}):
+        located = WeightedTotal(order, {"a": 1.0, "c": 1.0}).locations
+        assert sorted(map(tuple, located)) == sorted(map(tuple, X[[3, 17, 5]]))
+    elsewhere = by_hand(1 - X[:3], np.array([0.1, 0.2, 0.4]), 0.7)
+    with pytest.raises(ValueError, match=r"no location has valid runs of all targets \(a, d\)"):
+        _ = WeightedTotal({"a": pair["a"], "d": elsewhere}, {"a": 1.0, "d": 1.0}).locations
+
+
 def test_what_does_not_fit_together_is_refused(pair):
     with pytest.raises(ValueError, match="emulators are for a, b, weights for a"):
         WeightedTotal(pair, {"a": 1.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,19 @@ class WeightedTotal:
         """Number of parameters."""
         return next(iter(self.emulators.values())).state.X0.shape[1]
 
-    @property
+    @cached_property
     def locations(self) -> np.ndarray:
-        """Locations that the first emulator was fitted to, (n, d)."""
-        return next(iter(self.emulators.values())).state.X0
+        """Locations where every target has runs, (n, d); elsewhere nothing is known of the total."""
+        first, *others = (e.state.X0 for e in self.emulators.values())
+        for X in others:
+            known = {row.tobytes() for row in X}
+            first = first[[row.tobytes() in known for row in first]]
+        if not len(first):
+            raise ValueError(
+                f"no location has valid runs of all targets ({', '.join(self.emulators)}): see which outputs are "
+                "missing where, and narrow the priors or drop a target"
+            )
+        return first
 
     @property
     def transforms(self) -> list[Any]:
