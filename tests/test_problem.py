@@ -102,6 +102,15 @@ def test_losses_of_a_ledger_by_hand(ledger):
     np.testing.assert_allclose(a["y"], [0.25, 1.25, 0.25, 0.25])
 
 
+def test_an_empty_ledger_has_empty_tables_of_losses():
+    problem = hc.Problem(
+        SPACE, line, [Y, hc.EnsembleTarget("y", observed=[1, 2], name="mean", statistic="mean")]
+    )
+    assert list(problem.losses(hc.Ledger()).columns) == ["a", "b", "seed", "y", "total"]
+    table = problem.ensemble_losses(hc.Ledger())
+    assert list(table.columns) == ["a", "b", "replicates", "mean", "mean_se"] and table.empty
+
+
 def test_the_total_is_the_weighted_sum_and_changes_without_running(ledger):
     losses = hc.Problem(SPACE, line, [Y, SUM]).losses(ledger)
     first = losses[losses["a"] == 0.5]

@@ -52,6 +52,11 @@ def test_a_statistic_is_taken_of_each_run():
     np.testing.assert_array_equal(two.losses(np.array([[1.0, 4.0, 2.0], [3.0, 3.0, 3.0]])), [0, 5])
 
 
+def test_a_statistic_that_stops_is_told_with_its_target():
+    with pytest.raises(ValueError, match=r"target 'peak': its statistic stops with KeyError: 'day'.*\(3,\)"):
+        Target("y", observed=[2.0], name="peak", statistic=lambda x: {}["day"]).losses(np.ones((2, 3)))
+
+
 def test_losses_between_runs_put_one_in_the_place_of_the_data():
     rng = np.random.default_rng(1)
     reference, simulated = rng.poisson(5, (6, 3)).astype(float), rng.poisson(5, (6, 3)).astype(float)

@@ -190,7 +190,8 @@ class Problem:
                 valid = np.isfinite(simulated.reshape(len(simulated), -1)).all(axis=1)
                 row[target.name], row[f"{target.name}_se"] = target.loss_and_error(simulated[valid])
             rows.append(row)
-        return pd.DataFrame(rows)
+        errors = [column for t in self.ensemble_targets for column in (t.name, f"{t.name}_se")]
+        return pd.DataFrame(rows, columns=[*self.space.names, "replicates", *errors])
 
     def describe(self) -> dict[str, Any]:
         """Plain description of space, simulator and targets: what a study's settings must keep to."""

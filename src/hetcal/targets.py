@@ -193,23 +193,16 @@ class Target(_Observed):
             If the loss is not finite on a valid output.
         """
         simulated = np.asarray(simulated, dtype=float)
-        valid = np.isfinite(simulated.reshape(len(simulated), -1)).all(axis=1)
+        valid = np.isfinite(simulated).all(axis=tuple(range(1, simulated.ndim)))
         out = np.full(len(simulated), np.nan)
         if valid.any():
-            kept = simulated[valid]
-            if self.statistic is not None:
-                kept = np.stack([np.asarray(self.statistic(x), dtype=float) for x in kept])
-            out[valid] = self._evaluate(kept)
+            out[valid] = self._evaluate(self._reduced(simulated[valid]))
         self._refuse_non_finite(out, valid)
         return out
 
     def pair_losses(self, reference: np.ndarray, simulated: np.ndarray) -> np.ndarray:
         """Loss of runs against other runs in the place of the data, both (n, *shape) and finite; (n,)."""
-        if self.statistic is not None:
-            reference, simulated = (
-                np.stack([np.asarray(self.statistic(x), dtype=float) for x in runs])
-                for runs in (reference, simulated)
-            )
+        reference, simulated = self._reduced(reference), self._reduced(simulated)
         n = len(simulated)
         return self.family.evaluate(
             reference.reshape(n, *self.observed.shape),
@@ -217,6 +210,18 @@ class Target(_Observed):
             self._floor,
             self._extra,
         )
+
+    def _reduced(self, simulated: np.ndarray) -> np.ndarray:
+        """The statistic of each run, or the runs as they are; what a user's function raises names the target."""
+        if self.statistic is None:
+            return simulated
+        try:
+            return np.stack([np.asarray(self.statistic(x), dtype=float) for x in simulated])
+        except Exception as error:
+            raise ValueError(
+                f"target {self.name!r}: its statistic stops with {type(error).__name__}: {error}; it gets the output "
+                f"of one run, shape {simulated.shape[1:]}, and returns what was observed, {self.observed.shape}"
+            ) from error
 
     @property
     def emulated_scale(self) -> Any:

@@ -155,7 +155,9 @@ def test_r_reads_the_genuine_object(noise, kind, fitted, r):
     assert abs(emulator.predict(unit, scale="latent").mean_var.mean() / theirs["imspe"] - 1) < 0.05
 
 
-@pytest.mark.parametrize("damage", ["truncated", "too long", "other format", "no numbers", "empty folder"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "too long", "other format", "no numbers", "cut text", "lacking", "empty folder"]
+)
 def test_a_damaged_folder_is_refused_with_a_sentence(damage, fitted, tmp_path):
     emulator, _ = fitted(1, "Gaussian", "homoskedastic")
     emulator.save(tmp_path)
@@ -168,6 +170,10 @@ def test_a_damaged_folder_is_refused_with_a_sentence(damage, fitted, tmp_path):
         meta.write_text(json.dumps({**json.loads(meta.read_text()), "format": "hetcal HetGP 99"}))
     elif damage == "no numbers":
         binary.unlink()
+    elif damage == "cut text":
+        meta.write_text(meta.read_text()[:50])
+    elif damage == "lacking":
+        meta.write_text(meta.read_text().replace('"covariance"', '"other"'))
     else:
         binary.unlink(), meta.unlink()
     sentence = {
@@ -175,6 +181,8 @@ def test_a_damaged_folder_is_refused_with_a_sentence(damage, fitted, tmp_path):
         "too long": "should hold .* numbers but .*save the emulator again",
         "other format": "has format 'hetcal HetGP 99'; this version of hetcal reads",
         "no numbers": "arrays.f64",
+        "cut text": "emulator.json is cut or changed .*save the emulator again",
+        "lacking": "emulator.json is cut or changed .KeyError: 'covariance'.*save the emulator again",
         "empty folder": "holds no emulator.json",
     }[damage]
     with pytest.raises((ValueError, FileNotFoundError), match=sentence):
@@ -317,11 +325,14 @@ def test_a_warm_start_of_varying_noise_predicts_as_well(needs_r):
         assert abs(scores[1] - scores[0]) < 0.15
 
 
-def test_lengthscales_stay_within_their_bounds(needs_r):
+def test_lengthscales_stay_within_their_bounds(needs_r, tmp_path):
     X, y = simulated(2)
     free = HetGP(noise="homoskedastic").fit(X, y).state.theta
-    held = HetGP(noise="homoskedastic", bounds=(0.05, [0.3, 0.2])).fit(X, y).state.theta
+    bounded = HetGP(noise="homoskedastic", bounds=(0.05, [0.3, 0.2])).fit(X, y)
+    held = bounded.state.theta
     assert np.any(free > [0.3, 0.2]) and np.all(held <= [0.3 + 1e-9, 0.2 + 1e-9]) and np.all(held >= 0.05)
+    bounded.save(tmp_path)
+    assert np.array_equal(hc.load_emulator(tmp_path).fit(X, y).state.theta, held)
     with pytest.raises(ValueError, match="0 < lower < upper"):
         HetGP(bounds=(0.5, 0.1)).fit(X, y)
 

@@ -187,9 +187,14 @@ def load_emulator(folder: str | Path) -> Any:
     path = Path(folder) / "emulator.json"
     if not path.exists():
         raise FileNotFoundError(f"no emulator in {folder}: it holds no emulator.json")
-    kind = json.loads(path.read_text(encoding="utf-8")).get("format")
-    if kind == "hetcal HetGP 1":
-        from hetcal.emulators.hetgp import HetGP
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8"))["format"]
+        if kind == "hetcal HetGP 1":
+            from hetcal.emulators.hetgp import HetGP
 
-        return HetGP.load(folder)
+            return HetGP.load(folder)
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is cut or changed ({type(error).__name__}: {error}): save the emulator again"
+        ) from error
     raise ValueError(f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1'")

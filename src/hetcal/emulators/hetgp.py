@@ -372,6 +372,7 @@ class HetGP:
             "covariance": self.covariance,
             "noise_option": self.noise,
             "transform": to_json(as_transform(self.transform)),
+            "bounds": None if self.bounds is None else [np.asarray(b).tolist() for b in self.bounds],
             "homoskedastic_g": self._homoskedastic_g,
         }
         write_state(folder, self._fitted, self.choice, settings)
@@ -380,7 +381,9 @@ class HetGP:
     def load(cls, folder: str | Path) -> HetGP:
         """Read what `save` wrote; see `hetcal.load_emulator`."""
         state, choice, settings = read_state(folder)
-        emulator = cls(settings["covariance"], settings["noise_option"], settings["transform"])
+        emulator = cls(
+            settings["covariance"], settings["noise_option"], settings["transform"], settings["bounds"]
+        )
         emulator.choice = choice
         emulator._homoskedastic_g = settings["homoskedastic_g"]
         emulator._condition(state)
