@@ -381,9 +381,7 @@ class HetGP:
     def load(cls, folder: str | Path) -> HetGP:
         """Read what `save` wrote; see `hetcal.load_emulator`."""
         state, choice, settings = read_state(folder)
-        emulator = cls(
-            settings["covariance"], settings["noise_option"], settings["transform"], settings["bounds"]
-        )
+        emulator = cls(*(settings[name] for name in ("covariance", "noise_option", "transform", "bounds")))
         emulator.choice = choice
         emulator._homoskedastic_g = settings["homoskedastic_g"]
         emulator._condition(state)
