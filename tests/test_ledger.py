@@ -472,3 +472,16 @@ def test_130_000_runs_are_comfortable(tmp_path):
             set(status) == {"ok"} and np.array_equal(read, flat[order]) and np.array_equal(run_id, order + 1)
         )
         assert np.array_equal(ledger.outputs(model, "y"), flat)
+
+
+def test_a_run_that_comes_again_with_other_outputs_is_refused_and_nothing_is_written(ledger, plane):
+    frame = flat_frame()
+    ledger.add_runs(frame.iloc[:2], plane)
+    column = ledger.output_columns(plane)[0]
+    changed = frame.copy()
+    changed.loc[changed.index[1], column] += 1
+    with pytest.raises(
+        ValueError, match=r"row 1 \(seed .*\) has other outputs than the same run has in the ledger"
+    ):
+        ledger.add_runs(changed, plane)
+    assert len(ledger.runs(plane)) == 2

@@ -132,7 +132,7 @@ class LCB:
         """Score of points from their latent numbers (k, 3, m); lower is better."""
         kappa = self.width(total)
         if self.form == "joint":
-            prediction = total.combine(latent)
+            prediction = total.combine(latent, independent=True)
             return prediction.mean - kappa * np.sqrt(prediction.mean_var)
         if self.form == "marginal":
             weights = np.array([total.weights[name] for name in total.emulators])
@@ -333,7 +333,8 @@ def _choose_batch(
 ) -> np.ndarray:
     """Greedy batch with hallucinated updates, from a shortlist that grows until the picks are exact.
 
-    A bound only rises as uncertainty shrinks, so a pick is exact while it scores below everything left out.
+    For one target a bound only rises as uncertainty shrinks, so a pick is exact while it scores below everything left
+    out. For several the centre of the total can fall a little as well, and a pick is the best of the shortlist.
     """
     _check_enough(candidates, batch)
     size = min(_SHORTLIST * batch, len(candidates))

@@ -138,7 +138,8 @@ class Ledger(StudyLog):
         """
         known = self._known(simulator if simulator is None else self.register(simulator))
         theta, seeds, results = runs_from_frame(frame, known.parameters, known.outputs)
-        standing, _, _ = self.lookup(known.simulator_id, theta, seeds)
+        standing, kept_flat, _ = self.lookup(known.simulator_id, theta, seeds)
+        _refuse_contradictions(standing, kept_flat, seeds, results)
         # The same file brought in twice must not count its failures as new attempts.
         new = [
             standing[i] == "missing" or (standing[i] == "failed" != results[i].status)
@@ -271,6 +272,21 @@ def _runs_frame(parameters: Sequence[str], rows: list[tuple[Any, ...]]) -> pd.Da
             "error": np.array(error, dtype=object),
         }
     )
+
+
+def _refuse_contradictions(
+    standing: np.ndarray, flat: np.ndarray, seeds: np.ndarray, results: Sequence[RunResult]
+) -> None:
+    """Raise where a run that is there with outputs comes again with others: one of the two is wrong."""
+    for i, result in enumerate(results):
+        if standing[i] == "ok" == result.status and not np.allclose(
+            flat[i], result.outputs, rtol=1e-6, atol=1e-9
+        ):
+            raise ValueError(
+                f"row {i} (seed {seeds[i]}) has other outputs than the same run has in the ledger: a simulator is a "
+                "pure function of parameters and seed; find out which is right, or give the changed simulator a new "
+                "version"
+            )
 
 
 def _outputs_blob(result: RunResult, size: int) -> bytes | None:

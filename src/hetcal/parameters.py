@@ -283,6 +283,7 @@ class Space:
                     "arguments": arguments,
                     "low": low,
                     "high": high,
+                    "quantiles": [float(f"{q:.10g}") for q in p.prior.ppf([0.1, 0.3, 0.5, 0.7, 0.9])],
                 }
             )
         return rows

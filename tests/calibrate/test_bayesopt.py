@@ -406,3 +406,21 @@ def test_a_simulator_without_noise_is_calibrated_too(needs_r):
     assert abs(found.best.theta["a"] - 0.7) < 0.15 and abs(np.log(found.best.theta["b"] / 2)) < 0.1
     assert found.best.loss_se == 0 and found.best.noise_floor == 0
     assert found.ranges.volume < 0.2
+
+
+def test_a_simulator_that_ignores_its_seed_is_refused():
+    @hc.simulator(parameters=["a", "b"], outputs={"y": (3,)}, version="1")
+    def unseeded(theta, seed):
+        return {"y": np.random.default_rng().normal(theta["a"], 1, 3)}
+
+    space = hc.Space([hc.Parameter("a", hc.uniform(0, 1)), hc.Parameter("b", hc.uniform(0, 1))])
+    problem = hc.Problem(space, unseeded, [hc.Target("y", observed=[0.5] * 3, loss="rss")])
+    with pytest.raises(
+        ValueError, match="'unseeded' gave other outputs when its run with seed [0-9]+ was made again"
+    ):
+        hc.BayesianCalibration(problem, initial=6, replicates=2, rounds=0).run(seed=1)
+
+
+def test_a_path_is_no_ledger():
+    with pytest.raises(TypeError, match=r"ledger is 'runs.sqlite': give hetcal.Ledger\('runs.sqlite'\)"):
+        method().run("runs.sqlite")

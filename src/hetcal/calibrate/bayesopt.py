@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ import numpy as np
 
 from hetcal.acquisition import LCB, candidate_points
 from hetcal.calibrate.result import CalibrationResult, build_history
-from hetcal.calibrate.search import Runs, Search, of_purpose
+from hetcal.calibrate.search import Runs, Search, of_purpose, speaker, warn_of_other_versions
 from hetcal.calibrate.winner import compare_finalists, fresh_block, honest_winner
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
@@ -76,7 +74,8 @@ class BayesianCalibration:
     Raises
     ------
     ValueError
-        If a count is out of range or the problem has ensemble targets, which have no loss for a single run.
+        If a count is out of range or the problem has ensemble targets, which have no loss for a single run; in `run`,
+        if the simulator gives other outputs for the same parameters and seed.
 
     References
     ----------
@@ -169,9 +168,11 @@ class BayesianCalibration:
         CalibrationResult
         """
         ledger = Ledger() if ledger is None else ledger
-        self._warn_of_other_versions(ledger)
+        if not isinstance(ledger, Ledger):
+            raise TypeError(f"ledger is {ledger!r}: give hetcal.Ledger({ledger!r})")
+        warn_of_other_versions(ledger, self.problem.simulator)
         began = time.perf_counter()
-        search = self._search(ledger, seed, _speaker(progress))
+        search = self._search(ledger, seed, speaker(progress))
         with open_executor(self.problem.simulator, workers, executor, time_limit) as opened:
 
             def simulate(runs: pd.DataFrame) -> None:
@@ -192,6 +193,7 @@ class BayesianCalibration:
                 simulate(search.asked_runs())
             while (todo := self._ask(search, seed)) is not None:
                 simulate(todo)
+                search.check_repeatable(todo, opened)
         result = self._result(search, seed)
         search.seconds["total"] = time.perf_counter() - began
         return result
@@ -211,7 +213,7 @@ class BayesianCalibration:
         pandas.DataFrame
             Columns: the parameters, seed, purpose, round; empty when the study is finished.
         """
-        todo = self._ask(self._search(ledger, seed, _speaker(False)), seed)
+        todo = self._ask(self._search(ledger, seed, speaker(False)), seed)
         return self._nothing() if todo is None else todo
 
     def result(self, ledger: Ledger, seed: int = 0) -> CalibrationResult:
@@ -222,12 +224,12 @@ class BayesianCalibration:
         ValueError
             If runs are still missing.
         """
-        search = self._search(ledger, seed, _speaker(False))
+        search = self._search(ledger, seed, speaker(False))
         began = time.perf_counter()
         todo = self._ask(search, seed)
         if todo is not None:
             raise ValueError(
-                f"study {search.study!r} is not finished: {len(todo)} runs of round {todo['round'].iloc[0]} "
+                f"this study is not finished: {len(todo)} runs of round {todo['round'].iloc[0]} "
                 f"({todo['purpose'].iloc[0]}) are missing; run it again to go on"
             )
         result = self._result(search, seed)
@@ -256,15 +258,6 @@ class BayesianCalibration:
 
     # The loop, as a function of what the ledger holds
 
-    def _warn_of_other_versions(self, ledger: Ledger) -> None:
-        others = ledger.other_versions(self.problem.simulator)
-        if len(others):
-            warnings.warn(
-                f"the ledger holds {int(others['runs'].sum())} runs of {self.problem.simulator.name!r} made with other "
-                "code or settings; they are kept but not used here",
-                stacklevel=3,
-            )
-
     def _search(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
         return Search(self.problem, self.emulator, ledger, self.study_name(seed), say)
 
@@ -281,10 +274,14 @@ class BayesianCalibration:
                 todo = search.missing(asks)
                 if len(todo):
                     first = todo.iloc[0]
-                    search.say(f"round {first['round']} ({first['purpose']}): simulating {len(todo)} runs")
+                    where = f"{self._place(first['round'])} ({first['purpose']})"
+                    search.say(f"{where}: simulating {len(todo)} runs")
                     return todo
             if not self._decide(search, asks, seed):
                 return None
+
+    def _place(self, round: int) -> str:
+        return f"round {round}" + (f" of {self.rounds}" if 1 <= round <= self.rounds else "")
 
     def _decide(self, search: Search, asks: pd.DataFrame, seed: int) -> bool:
         """Write the next ask; False when there is none."""
@@ -319,10 +316,10 @@ class BayesianCalibration:
 
     def _ask_batch(self, search: Search, done: int, seed: int) -> None:
         round = done + 1
-        search.say(f"round {round}: fitting")
+        search.say(f"{self._place(round)}: fitting")
         total = search.fit(done)
         search.incumbent(done)
-        search.say(f"round {round}: choosing {self.batch} locations")
+        search.say(f"{self._place(round)}: choosing {self.batch} locations")
         candidates = candidate_points(
             total, self.candidates, search.failed_locations(done), check_seed(seed), round
         )
@@ -343,7 +340,7 @@ class BayesianCalibration:
 
     def _ask_finalists(self, search: Search, done: int, seed: int) -> None:
         round = done + 1
-        search.say(f"round {round}: fitting for the finalists")
+        search.say(f"{self._place(round)}: fitting for the finalists")
         total = search.fit(done)
         search.incumbent(done)
         candidates = candidate_points(
@@ -404,9 +401,3 @@ class BayesianCalibration:
             stopped="budget" if last == self.rounds else "no improvement",
             seconds=search.seconds,
         )
-
-
-def _speaker(progress: bool | None) -> Callable[[str], None]:
-    if progress is None:
-        progress = sys.stderr.isatty()
-    return (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)

@@ -77,18 +77,13 @@ class CalibrationResult:
         runs = self.ledger.runs(self.problem.simulator, self.study)
         known = self.ledger.checkpoints(self.study)
         reused = sum(count for name, count in known.items() if name.startswith("reused "))
-        given = sum(
-            len(s) for s, p in zip(*self._column_pair("seeds", "purpose"), strict=True) if p == "given"
-        )
+        asks = self.ledger.asks(self.study, self.problem.simulator)
+        given = asks.loc[asks["purpose"] == "given", "seeds"].map(len).sum()
         return {
             "total": len(runs),
             "failed": int((runs["status"] == "failed").sum()),
             "reused": int(reused + given),
         }
-
-    def _column_pair(self, first: str, second: str) -> tuple[pd.Series, pd.Series]:
-        asks = self.ledger.asks(self.study, self.problem.simulator)
-        return asks[first], asks[second]
 
     def winner_outputs(self) -> dict[str, np.ndarray]:
         """Outputs of the winner's fresh runs that have a loss, by name, shape (n, *shape); NaN where missing."""

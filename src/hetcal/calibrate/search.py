@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,7 @@ import pandas as pd
 from hetcal.emulators.base import Prediction
 from hetcal.emulators.total import WeightedTotal, replicate_correlation
 from hetcal.emulators.transforms import as_transform
+from hetcal.ensemble import execute
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
 from hetcal.simulators.base import split_outputs
@@ -132,6 +135,27 @@ class Search:
         frame["round"] = runs.asks["round"].to_numpy()[runs.ask[rows]]
         return frame.drop_duplicates([*names, "seed"], ignore_index=True)
 
+    def check_repeatable(self, made: pd.DataFrame, executor: Any) -> None:
+        """Once a study, make one of its first runs again; other outputs than before raise ``ValueError``."""
+        if "repeatable" in self.ledger.checkpoints(self.study):
+            return
+        simulator = self.problem.simulator
+        theta, seeds = self.problem.theta(made), made["seed"].to_numpy()
+        status, flat, _ = self.ledger.lookup(simulator, theta, seeds)
+        good = np.flatnonzero(status == "ok")
+        if not len(good):
+            return
+        first = good[:1]
+        with Ledger() as again:
+            execute(simulator, theta[first], seeds[first], again, executor=executor)
+            _, repeated, _ = again.lookup(simulator, theta[first], seeds[first])
+        if not np.array_equal(repeated, flat[first], equal_nan=True):
+            raise ValueError(
+                f"simulator {simulator.name!r} gave other outputs when its run with seed {seeds[first][0]} was made "
+                "again: all its randomness must come from the seed, as in rng = numpy.random.default_rng(seed)"
+            )
+        self.ledger.checkpoint(self.study, "repeatable", True)
+
     def training(self, round: int) -> Runs:
         """Runs that emulators learn from after a round; finalists share seeds and are no training points."""
         asks = self.asks()
@@ -227,3 +251,21 @@ class Search:
         }
         self.ledger.checkpoint(self.study, f"round {round}", note)
         return note
+
+
+def warn_of_other_versions(ledger: Ledger, simulator: Any) -> None:
+    """Warn where a ledger holds runs of this simulator's name that were made with other code or settings."""
+    others = ledger.other_versions(simulator)
+    if len(others):
+        warnings.warn(
+            f"the ledger holds {int(others['runs'].sum())} runs of {simulator.name!r} made with other code or "
+            "settings; they are kept but not used here",
+            stacklevel=3,
+        )
+
+
+def speaker(progress: bool | None) -> Callable[[str], None]:
+    """What says lines on stderr: where asked to, or by default on a terminal."""
+    if progress is None:
+        progress = sys.stderr.isatty()
+    return (lambda text: print(text, file=sys.stderr, flush=True)) if progress else (lambda text: None)

@@ -261,11 +261,10 @@ class GaussianProcess:
         return self.scale * (prior[:, 0] - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
 
     @one_blas_thread
-    def sample(self, X: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Joint draws of the mean at points (m, d); (n, m)."""
+    def sample(self, X: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Joint draws of the mean at points (m, d) from standard normals (n, m); (n, m)."""
         mean, _ = self.predict(X, variance=False)
-        root = square_root(self.covariance_between(X, X))
-        return mean + rng.standard_normal((n, len(X))) @ root.T
+        return mean + normals @ square_root(self.covariance_between(X, X)).T
 
     @one_blas_thread
     def leave_one_out(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

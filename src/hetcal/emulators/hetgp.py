@@ -301,16 +301,17 @@ class HetGP:
         """
         _check_scale(scale)
         X = self._points(X)
-        draws = self.process.sample(X, n, generator(seed, "emulator"))
-        if scale == "latent":
-            return draws
-        return as_transform(self.transform).noise_mean(draws, self._noise(X))
+        return self.sample_from(X, generator(seed, "emulator").standard_normal((n, len(X))), scale)
+
+    def sample_from(self, X: np.ndarray, normals: np.ndarray, scale: str = "natural") -> np.ndarray:
+        """`sample` from standard normals (n, m), which a total correlates between its targets."""
+        draws = self.process.sample(X, normals)
+        return draws if scale == "latent" else as_transform(self.transform).noise_mean(draws, self._noise(X))
 
     def draw(self, n: int = 100, seed: int = 0) -> FunctionDraws:
         """Consistent functions drawn from the emulator's uncertainty, to be evaluated anywhere.
 
-        Where `sample` gives joint draws at points known beforehand, these can be asked again and again, at hundreds of
-        thousands of points.
+        Where `sample` draws at points known beforehand, these can be asked again and again, at any number of points.
 
         Parameters
         ----------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -146,8 +148,12 @@ def write_state(
     }
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    (target / "arrays.f64").write_bytes(b"".join(np.ascontiguousarray(v).tobytes() for v in numbers.values()))
-    (target / "emulator.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    data = b"".join(np.ascontiguousarray(v).tobytes() for v in numbers.values())
+    # Renaming whole files, so that a kill leaves no half of one; the sum tells numbers and settings of two saves apart.
+    meta["sha256"] = hashlib.sha256(data).hexdigest()
+    for name, content in (("arrays.f64", data), ("emulator.json", json.dumps(meta, indent=1).encode())):
+        (target / f"{name}.new").write_bytes(content)
+        os.replace(target / f"{name}.new", target / name)
 
 
 def read_state(folder: str | Path) -> tuple[HetGPState, NoiseChoice | None, dict[str, Any]]:
@@ -160,6 +166,10 @@ def read_state(folder: str | Path) -> tuple[HetGPState, NoiseChoice | None, dict
         raise ValueError(
             f"{binary} should hold {sum(sizes.values())} numbers but is {len(content)} bytes long: save the emulator "
             "again"
+        )
+    if hashlib.sha256(content).hexdigest() != meta["sha256"]:
+        raise ValueError(
+            f"{binary} and emulator.json in its folder are of two different saves: save the emulator again"
         )
     values = np.frombuffer(content, dtype="<f8")
     arrays: dict[str, Any] = {}

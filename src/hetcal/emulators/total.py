@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hetcal.emulators.base import Prediction
+from hetcal.emulators.gaussian_process import square_root
 from hetcal.emulators.transforms import Log, as_transform
 from hetcal.streams import generator
 
@@ -102,16 +103,17 @@ class WeightedTotal:
         parts = [e.predict(X, scale="latent") for e in self.emulators.values()]
         return np.array([[p.mean, p.mean_var, p.noise_var] for p in parts])
 
-    def combine(self, latent: np.ndarray) -> Prediction:
+    def combine(self, latent: np.ndarray, independent: bool = False) -> Prediction:
         """The total's prediction on its own scale from latent numbers (k, 3, m)."""
+        correlation = np.eye(len(self.emulators)) if independent else self.correlation
         weights = np.array([self.weights[name] for name in self.emulators])
         natural = np.array([t.moments(*part) for t, part in zip(self.transforms, latent, strict=True)])
         spread = weights[:, None] * np.sqrt(natural[:, 1])
         noise = weights[:, None] * np.sqrt(natural[:, 2])
         return Prediction(
             weights @ natural[:, 0],
-            np.einsum("im,ij,jm->m", spread, self.correlation, spread),
-            np.einsum("im,ij,jm->m", noise, self.correlation, noise),
+            np.einsum("im,ij,jm->m", spread, correlation, spread),
+            np.einsum("im,ij,jm->m", noise, correlation, noise),
         )
 
     def moments(self, latent: np.ndarray) -> Moments:
@@ -155,11 +157,13 @@ class WeightedTotal:
         )
 
     def sample(self, X: np.ndarray, n: int = 100, seed: int = 0) -> np.ndarray:
-        """Joint draws of the mean total at X (m, d); (n, m); targets drawn independently."""
-        seeds = generator(seed, "emulator", 2).integers(2**53, size=len(self.emulators))
+        """Joint draws of the mean total at X (m, d); (n, m); the targets' errors correlated as in `predict`."""
+        X = np.atleast_2d(np.asarray(X, dtype=float))
+        normals = generator(seed, "emulator", 2).standard_normal((len(self.emulators), n, len(X)))
+        mixed = np.einsum("ij,jnm->inm", square_root(np.asarray(self.correlation)), normals)
         return sum(
-            self.weights[name] * emulator.sample(X, n, int(own))
-            for own, (name, emulator) in zip(seeds, self.emulators.items(), strict=True)
+            self.weights[name] * emulator.sample_from(X, own)
+            for own, (name, emulator) in zip(mixed, self.emulators.items(), strict=True)
         )
 
     def __repr__(self) -> str:
