@@ -70,7 +70,12 @@ def emulator(n: int, d: int) -> HetGP:
         Lambda=np.exp(log_noise),
     )
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"covariance": "Matern5_2", "noise_option": "auto", "transform": ["log", 0.0]}
+        settings = {
+            "covariance": "Matern5_2",
+            "noise_option": "auto",
+            "transform": ["log", 0.0],
+            "bounds": None,
+        }
         write_state(folder, state, None, settings)
         return load_emulator(folder)
 
