@@ -18,8 +18,7 @@ import numpy as np
 
 from hetcal.acquisition import LCB
 from hetcal.emulators.hetgp import HetGP
-from hetcal.emulators.hetgp_state import HetGPState, write_state
-from hetcal.emulators.base import load_emulator
+from hetcal.emulators.hetgp_state import HetGPState
 from hetcal.emulators.total import WeightedTotal
 
 R_SCRIPT = """
@@ -69,15 +68,9 @@ def emulator(n: int, d: int) -> HetGP:
         Delta=log_noise,
         Lambda=np.exp(log_noise),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "covariance": "Matern5_2",
-            "noise_option": "auto",
-            "transform": ["log", 0.0],
-            "bounds": None,
-        }
-        write_state(folder, state, None, settings)
-        return load_emulator(folder)
+    made = HetGP(transform="log")
+    made._condition(state)
+    return made
 
 
 def in_r(em: HetGP, points: int, draws: bool = False) -> dict[str, float]:
