@@ -27,7 +27,6 @@ $(SET_UP): .ci/setup .ci/debian-packages.txt pyproject.toml
 
 calibrate: $(SET_UP)
 	.venv/bin/hetcal run flu1978 --out results/flu1978
-	@echo "The report is $(abspath results/flu1978/report.html)"
 
 # One file's tests stay on one worker, so that its R fits are made once.
 test: $(SET_UP)

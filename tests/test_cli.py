@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -117,7 +118,15 @@ def test_help_needs_neither_numpy_nor_r():
     [
         (["run", "nope"], "no study 'nope': shipped are flu1978"),
         (["run", "flu1978", "--budget", "huge"], "unknown budget 'huge': choose one of quick, full"),
-        (["run", "flu1978", "--seed", "-1"], "Invalid value for '--seed'"),
+        (
+            ["run", "flu1978", "--seed", "-1"],
+            "Invalid value for '--seed': '-1' is not a whole number of at least 0",
+        ),
+        (
+            ["run", "flu1978", "--seed", "abc"],
+            "Invalid value for '--seed': 'abc' is not a whole number of at least 0",
+        ),
+        (["report", "empty", "--seed", "1.5"], "'1.5' is not a whole number of at least 0"),
         (["run", "flu1978", "--workers", "0"], "Invalid value for '--workers'"),
         (["run", "flu1978", "--time-limit", "0"], "time_limit is 0.0"),
         (["run"], "Missing argument 'STUDY'"),
@@ -160,11 +169,17 @@ def test_run_resume_report_and_the_same_by_file(needs_r, hetcal, tmp_path, write
     whole = tmp_path / "whole"
     code, out, err = hetcal("run", study, "--out", whole, "--workers", 2, "--seed", 3)
     assert code == 0, err
+    assert "round 1 of 1 (search): simulating 9 runs" in err.splitlines()
     lines = out.splitlines()[1:]
     assert lines[0] == f"The report is {whole / 'report.html'}"
-    assert [line.split(":")[0] for line in lines[1:]] == ["best", "loss", "not ruled out yet"]
-    assert "1/day" in lines[1]
-    assert (whole / "report.html").stat().st_size > 0 and (whole / "summary.json").exists()
+    assert [line.split(":")[0] for line in lines[1:]] == ["best", "loss", "optimism", "not ruled out yet"]
+    assert "1/day" in lines[1] and lines[2].count("(standard error)") == 1
+    with Folder(whole).open_ledger() as ledger:
+        result = Folder(whole).recall()[0].method.result(ledger, 3)
+    assert f"optimism: {result.best.optimism:+.3g}, " in lines[3]
+    assert lines[4].endswith(f"; jointly {result.ranges.volume:.2%} of the prior")
+    assert f"hetcal run {study} --out {whole} --seed 3 --workers 2" in (whole / "report.html").read_text()
+    assert (whole / "summary.json").exists()
     made = runs_in(whole)
     assert made == 12 * 3 + 3 * 3 + 3 * 10 + 20
 
@@ -172,7 +187,8 @@ def test_run_resume_report_and_the_same_by_file(needs_r, hetcal, tmp_path, write
     (whole / "report.html").unlink()
     code, out, _ = hetcal("report", whole)
     assert code == 0 and out.splitlines()[1:] == lines and (whole / "report.html").exists()
-    assert hetcal("run", study, "--out", whole, "--seed", 3, "--quiet")[1].splitlines()[1:] == lines[:1]
+    code, out, err = hetcal("run", study, "--out", whole, "--seed", 3, "--quiet")
+    assert out.splitlines()[1:] == lines[:1] and "round" not in err
     assert runs_in(whole) == made
 
     # The same study by file, its numbers rounded on the way as by a spreadsheet, each batch in two parts.
@@ -180,7 +196,8 @@ def test_run_resume_report_and_the_same_by_file(needs_r, hetcal, tmp_path, write
     simulator = Folder(whole).recall()[0].problem.simulator
     batches = 0
     while True:
-        code, out, err = hetcal("ask", study, "--out", parts, "--seed", 3)
+        # The seed is said once; then the folder knows it.
+        code, out, err = hetcal("ask", study, "--out", parts, *(() if batches else ("--seed", 3)))
         assert code == 0, err
         batch = pd.read_csv(io.StringIO(out), float_precision="round_trip")
         assert list(batch.columns) == ["rate", "delay", "seed", "purpose", "round"]
@@ -207,9 +224,10 @@ def test_run_resume_report_and_the_same_by_file(needs_r, hetcal, tmp_path, write
     assert runs_in(parts) == made
     answers = []
     for folder in (whole, parts):
-        found, seed = Folder(folder).recall()
+        found, note = Folder(folder).recall()
+        assert note.seed == 3
         with Folder(folder).open_ledger() as ledger:
-            answers.append(found.method.result(ledger, seed))
+            answers.append(found.method.result(ledger, note.seed))
     assert answers[0].best == answers[1].best
     pd.testing.assert_frame_equal(answers[0].history, answers[1].history, check_exact=True)
 
@@ -230,9 +248,19 @@ def test_tell_refuses_what_was_never_asked(hetcal, tmp_path, write_study):
 
     code, err = told(results.assign(rate=results["rate"] * np.where(results.index == 4, 1.001, 1)))
     assert code == 2 and "row 5" in err and "was never asked for" in err and "nothing was written" in err
-    assert "row 1 " in told(results.assign(seed=results["seed"] + 1_000))[1]
+    for shift in (1, -1, 1_000):
+        code, err = told(results.assign(seed=results["seed"] + shift))
+        assert (
+            code == 2
+            and "row 1 " in err
+            and "was never asked for" in err
+            and "the folder holds seed 0" in err
+        )
     assert "'seed'" in told(results.drop(columns="seed"))[1]
     assert "'cases.2'" in told(results.drop(columns="cases.2"))[1]
+    counted = results.rename(columns={"cases.0": "cases.1", "cases.1": "cases.2", "cases.2": "cases.3"})
+    assert "unknown column 'cases.3'" in told(counted)[1]
+    assert "elements of 'cases' are numbered from 0 to 2;" in told(counted)[1]
     assert "'weather'" in told(results.assign(weather=1))[1]
     assert "no number" in told(results.assign(rate="many"))[1]
     assert told(results.assign(seed=np.nan))[0] == 2
@@ -247,19 +275,74 @@ def test_a_report_of_an_unfinished_study_says_so(hetcal, tmp_path, write_study):
     study = write_study()
     hetcal("ask", study, "--out", tmp_path / "out")
     code, out, err = hetcal("report", tmp_path / "out")
-    assert code == 2 and "is not finished: 36 runs of round 0" in err
+    assert code == 2 and "no finished study with seed 0: 36 runs of round 0" in err
+    command = f"hetcal run {study} --out {tmp_path / 'out'} --seed 0"
+    assert f"`{command}`" in err
     note = tmp_path / "out" / "study.json"
-    assert json.loads(note.read_text()) == {"study": study, "seed": 0, "budget": None}
-    note.write_text("{}")
+    assert json.loads(note.read_text()) == [{"study": study, "seed": 0, "budget": None, "command": command}]
+    note.write_text('{"seed": 0}')
     assert "is no note of a study" in hetcal("report", tmp_path / "out")[2]
+
+
+def test_a_folder_knows_its_seeds(hetcal, tmp_path, write_study):
+    study, out, file = write_study(), tmp_path / "out", tmp_path / "results.csv"
+    batches = {}
+    for seed in (4, 7):
+        code, table, err = hetcal("ask", study, "--out", out, "--seed", seed)
+        assert code == 0 and f"`hetcal tell {study} results.csv --out {out} --seed {seed}`" in err
+        batches[seed] = pd.read_csv(io.StringIO(table), float_precision="round_trip")
+    assert hetcal("ask", study, "--out", out)[1] == table
+    outputs = {"cases.0": 1, "cases.1": 2, "cases.2": 3, "total": 6}
+    batches[4].assign(**outputs).to_csv(file, index=False)
+    code, _, err = hetcal("tell", study, file, "--out", out)
+    assert code == 2 and "was never asked for" in err and "seed 7 (the folder holds seeds 4, 7)" in err
+    assert (
+        "out holds no study with seed 5: it holds seeds 4, 7"
+        in hetcal("tell", study, file, "--out", out, "--seed", 5)[2]
+    )
+    code, said, _ = hetcal("tell", study, file, "--out", out, "--seed", 4)
+    assert (
+        code == 0
+        and "36 of them new" in said
+        and f"`hetcal ask {study} --out {out} --seed 4 > batch.csv`" in said
+    )
+
+
+def test_tell_takes_what_r_writes(hetcal, tmp_path, write_study):
+    study, file = write_study(), tmp_path / "results.csv"
+    table = hetcal("ask", study, "--out", tmp_path / "out")[1]
+    results = pd.read_csv(io.StringIO(table), float_precision="round_trip")
+    results = results.assign(**{"cases.0": 1, "cases.1": 2, "cases.2": 3, "total": 6})
+    results.index += 1
+    results.to_csv(file, float_format="%.15g", quoting=csv.QUOTE_NONNUMERIC)
+    assert file.read_text().startswith('"","rate"')
+    code, out, err = hetcal("tell", study, file, "--out", tmp_path / "out")
+    assert code == 0 and "36 runs came in, 36 of them new; none is missing" in out, err
+
+
+def test_failed_runs_are_said(needs_r, hetcal, tmp_path, write_study):
+    study = write_study()
+    model = next(tmp_path.glob("model_*.py"))
+    model.write_text(
+        model.read_text().replace("    drawn =", "    assert seed % 7, 'a seventh\\nfails'\n    drawn =")
+    )
+    code, out, err = hetcal("run", study, "--out", tmp_path / "out")
+    assert code == 0, err
+    found, note = Folder(tmp_path / "out").recall()
+    with Folder(tmp_path / "out").open_ledger() as ledger:
+        failed = int((ledger.runs(found.problem.simulator)["status"] == "failed").sum())
+    assert failed > 0
+    assert out.splitlines()[-1].startswith(
+        f"failed runs: {failed} of 95, most often: AssertionError: a seventh"
+    )
 
 
 def test_runs_of_an_edited_simulator_are_kept_but_not_used(needs_r, hetcal, tmp_path, write_study):
     study = write_study()
     assert hetcal("ask", study, "--out", tmp_path / "out")[0] == 0
     with Folder(tmp_path / "out").open_ledger() as ledger:
-        found, seed = Folder(tmp_path / "out").recall()
-        todo = found.method.ask(ledger, seed)
+        found, note = Folder(tmp_path / "out").recall()
+        todo = found.method.ask(ledger, note.seed)
         ledger.add_runs(
             todo[["rate", "delay", "seed"]].assign(**{"cases.0": 1, "cases.1": 1, "cases.2": 1, "total": 3})
         )

@@ -209,6 +209,10 @@ def test_missing_outputs_make_partial_and_failed_runs(ledger, plane):
     "change, told",
     [
         (lambda f: f.assign(R0=1.0), "unknown column 'R0'"),
+        (
+            lambda f: f.assign(**{"x.2.0": 1.0}),
+            "unknown column 'x.2.0'.*elements of 'x' are numbered from 0.0 to 1.1;",
+        ),
         (lambda f: f.drop(columns="a"), "lacks the column 'a'"),
         (lambda f: f.drop(columns=["x.0.0", "x.1.1"]), "lacks the columns 'x.0.0', 'x.1.1'"),
         (lambda f: pd.concat([f, f[["a"]]], axis=1), "repeated column 'a'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ import click
 import typer
 
 if TYPE_CHECKING:
-    from hetcal.ledger import Ledger
     from hetcal.studies.folder import Folder
     from hetcal.studies.study import Study
 
@@ -44,7 +44,14 @@ OUT = typer.Option(
     help="Folder of the ledger and the report; results/<study's name> where none is given.",
     show_default=False,
 )
-SEED = typer.Option(0, min=0, metavar="N", help="Everything random follows from it.")
+SEED = typer.Option("0", metavar="N", help="Everything random follows from it.")
+LATEST = typer.Option(
+    None,
+    "--seed",
+    metavar="N",
+    help="Seed of the study; the folder's latest where none is given.",
+    show_default=False,
+)
 BUDGET = typer.Option(
     None,
     metavar="quick|full",
@@ -109,7 +116,7 @@ def run(
     workers: int = typer.Option(
         1, min=1, metavar="N", help="Processes that simulate; no number depends on it."
     ),
-    seed: int = SEED,
+    seed: str = SEED,
     budget: Optional[str] = BUDGET,
     time_limit: Optional[float] = typer.Option(
         None,
@@ -130,16 +137,26 @@ def run(
       hetcal run flu1978 --budget full --seed 2 --out results/flu-full
       hetcal run my_study.py --workers 8 --time-limit 60
     """
-    with _opened(study, out, seed, budget) as (found, folder, ledger):
-        result = found.run(
-            ledger, seed, workers=workers, time_limit=time_limit, progress=False if quiet else None
-        )
-        _write_report(result, found, folder, quiet)
+    from hetcal.studies.folder import Folder
+    from hetcal.studies.study import load
+
+    number = _whole_number(seed)
+    found = load(study, budget)
+    folder = Folder(out or Path("results") / found.name)
+    more = {"workers": None if workers == 1 else workers, "time-limit": time_limit}
+    command = _command("run", study, out=out, seed=number, budget=budget, **more)
+    with folder.open_ledger() as ledger:
+        folder.remember(study, number, budget, command)
+        result = found.run(ledger, number, workers=workers, time_limit=time_limit, progress=not quiet)
+        _write_report(result, found, folder, command, quiet)
 
 
 @app.command()
 def report(
-    folder: Path = typer.Argument(..., metavar="FOLDER", show_default=False, help="Where `hetcal run` wrote.")
+    folder: Path = typer.Argument(
+        ..., metavar="FOLDER", show_default=False, help="Where `hetcal run` wrote."
+    ),
+    seed: Optional[str] = LATEST,
 ) -> None:
     """Draw the report of a finished study again, without simulating.
 
@@ -150,14 +167,28 @@ def report(
     from hetcal.studies.folder import Folder
 
     place = Folder(folder)
-    found, seed = place.recall()
+    found, note = place.recall(None if seed is None else _whole_number(seed))
     with place.open_ledger() as ledger:
-        _write_report(found.method.result(ledger, seed), found, place, False)
+        todo = found.method.ask(ledger, note.seed)
+        if len(todo):
+            raise ValueError(
+                f"{folder} holds no finished study with seed {note.seed}: {len(todo)} runs of round "
+                f"{todo['round'].iloc[0]} ({todo['purpose'].iloc[0]}) are missing; to go on: `{note.command}`"
+            )
+        _write_report(found.method.result(ledger, note.seed), found, place, note.command, False)
 
 
 @app.command()
 def ask(
-    study: str = STUDY, out: Optional[Path] = OUT, seed: int = SEED, budget: Optional[str] = BUDGET
+    study: str = STUDY,
+    out: Optional[Path] = OUT,
+    seed: Optional[str] = typer.Option(
+        None,
+        metavar="N",
+        help="Seed of the study; the folder's latest where none is given, 0 where that is new.",
+        show_default=False,
+    ),
+    budget: Optional[str] = BUDGET,
 ) -> None:
     """Print the runs that a study needs next, as CSV, to be made elsewhere.
 
@@ -170,22 +201,36 @@ def ask(
       hetcal tell flu1978 results.csv
       hetcal report results/flu1978
     """
+    from hetcal.studies.folder import Folder
+    from hetcal.studies.study import load
+
+    number = None if seed is None else _whole_number(seed)
     # What a study's file prints must not end up in the table.
     with contextlib.redirect_stdout(sys.stderr):
-        with _opened(study, out, seed, budget) as (found, folder, ledger):
-            todo = found.method.ask(ledger, seed)
+        found = load(study, budget)
+        folder = Folder(out or Path("results") / found.name)
+        if number is None:
+            latest = folder.latest(study, budget)
+            number = 0 if latest is None else latest.seed
+        with folder.open_ledger() as ledger:
+            folder.remember(
+                study, number, budget, _command("run", study, out=out, seed=number, budget=budget)
+            )
+            todo = found.method.ask(ledger, number)
             columns = ledger.output_columns(found.problem.simulator)
     todo.to_csv(sys.stdout, index=False)
     if len(todo):
         shown = ", ".join(columns if len(columns) < 4 else [*columns[:2], "...", columns[-1]])
-        where = "" if out is None else f" --out {out}"
         print(
             f"{len(todo)} runs to make (round {todo['round'].iloc[0]}, {todo['purpose'].iloc[0]}): add the outputs as "
-            f"columns {shown}, then `hetcal tell {study} results.csv{where}`",
+            f"columns {shown}, then `{_command('tell', study, 'results.csv', out=out, seed=number)}`",
             file=sys.stderr,
         )
     else:
-        print(f"the study is finished: `hetcal report {folder.path}` writes its report", file=sys.stderr)
+        print(
+            f"the study is finished: `{_command('report', folder.path, seed=number)}` writes its report",
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -195,6 +240,7 @@ def tell(
         ..., metavar="RESULTS.CSV", show_default=False, help="The runs of `hetcal ask` with their outputs."
     ),
     out: Optional[Path] = OUT,
+    seed: Optional[str] = LATEST,
 ) -> None:
     """Bring back runs that were made elsewhere; part of them will do, the rest may follow.
 
@@ -211,18 +257,18 @@ def tell(
 
     named = load(study)
     folder = Folder(out or Path("results") / named.name)
-    asked, seed = folder.recall()
+    asked, note = folder.recall(None if seed is None else _whole_number(seed))
     if asked.name != named.name:
         raise ValueError(
             f"{folder.path} is the folder of study {asked.name!r}, not of {study}: give its own by --out"
         )
     with folder.open_ledger() as ledger:
-        told = take(asked, ledger, seed, results)
-    where = "" if out is None else f" --out {out}"
+        told = take(asked, ledger, note.seed, results, folder.seeds())
+    again = _command("ask", study, out=out, seed=note.seed, budget=note.budget)
     rest = (
         f"{told.missing} runs are still missing"
         if told.missing
-        else f"none is missing; next: `hetcal ask {study}{where} > batch.csv`"
+        else f"none is missing; next: `{again} > batch.csv`"
     )
     print(f"{told.rows} runs came in, {told.new} of them new; {rest}")
 
@@ -253,35 +299,45 @@ def install_r() -> None:
     rbridge.install_r()
 
 
-@contextlib.contextmanager
-def _opened(
-    which: str, out: Path | None, seed: int, budget: str | None
-) -> Iterator[tuple[Study, Folder, Ledger]]:
-    """A study with its folder, which notes it, and its ledger."""
-    from hetcal.studies.folder import Folder
-    from hetcal.studies.study import load
-
-    found = load(which, budget)
-    folder = Folder(out or Path("results") / found.name)
-    with folder.open_ledger() as ledger:
-        folder.remember(which, seed, budget)
-        yield found, folder, ledger
+def _whole_number(seed: str) -> int:
+    """A seed as typed."""
+    if not (seed.isascii() and seed.isdigit()):
+        raise typer.BadParameter(f"{seed!r} is not a whole number of at least 0", param_hint="'--seed'")
+    return int(seed)
 
 
-def _write_report(result: Any, study: Study, folder: Folder, quiet: bool) -> None:
+def _command(verb: str, *arguments: Any, **options: Any) -> str:
+    """A command as its user would type it; options that are None are left out."""
+    given = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
+    return shlex.join(["hetcal", verb, *map(str, arguments), *(word for pair in given for word in pair)])
+
+
+def _write_report(result: Any, study: Study, folder: Folder, command: str, quiet: bool) -> None:
     from hetcal.report import write_report
 
-    path = write_report(result, folder.path, study=study)
+    path = write_report(result, folder.path, study=study, command=command)
     print(f"The report is {path.resolve()}")
-    if quiet:
-        return
-    best = result.best
-    units = {parameter.name: parameter.unit for parameter in study.problem.space.parameters}
+    if not quiet:
+        print("\n".join(_answer(result)))
+
+
+def _answer(result: Any) -> Iterator[str]:
+    """What was found, a line each."""
+    best, ranges, runs = result.best, result.ranges, result.runs
+    units = {parameter.name: parameter.unit for parameter in result.problem.space.parameters}
     point = (f"{name} = {value:.4g} {units[name]}".strip() for name, value in best.theta.items())
-    ranges = (f"{row.parameter} {row.low:.3g} to {row.high:.3g}" for row in result.ranges.table.itertuples())
-    print(f"best: {', '.join(point)}")
-    print(
-        f"loss: {best.loss:.4g} ± {best.loss_se:.2g} on {best.replicates} fresh runs; the noise floor is "
-        f"{best.noise_floor:.4g}; tied with it: {len(best.ties)}"
+    yield f"best: {', '.join(point)}"
+    yield (
+        f"loss: {best.loss:.4g} ± {best.loss_se:.2g} (standard error) on {best.replicates} fresh runs; the noise floor "
+        f"is {best.noise_floor:.4g}; tied with it: {len(best.ties)}"
     )
-    print(f"not ruled out yet: {', '.join(ranges)}")
+    yield f"optimism: {best.optimism:+.3g}, the loss on fresh runs less the {best.believed:.4g} the search believed"
+    each = ", ".join(f"{row.parameter} {row.low:.3g} to {row.high:.3g}" for row in ranges.table.itertuples())
+    share = f"{ranges.volume:.2%}" if ranges.volume >= 1e-4 else "less than 0.01%"
+    yield f"not ruled out yet: {each}; jointly {share} of the prior"
+    if runs["failed"]:
+        errors = result.ledger.runs(result.problem.simulator, result.study).query("status == 'failed'")[
+            "error"
+        ]
+        often = errors.mode().iloc[0].partition("\n")[0]
+        yield f"failed runs: {runs['failed']} of {runs['total']}, most often: {often}"

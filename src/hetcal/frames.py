@@ -129,7 +129,7 @@ def runs_from_frame(
     needed = [*parameters, "seed"]
     for name, shape in outputs.items():
         needed += [name] if name in as_arrays else output_columns({name: shape})
-    _check_columns(columns, needed)
+    _check_columns(columns, needed, outputs)
 
     theta = theta_array(np.column_stack([_numbers(frame, name) for name in parameters]), parameters)
     seeds = seed_array(frame["seed"].to_numpy())
@@ -163,11 +163,16 @@ def runs_from_frame(
     return theta, seeds, results
 
 
-def _check_columns(columns: list[str], needed: list[str]) -> None:
+def _check_columns(columns: list[str], needed: list[str], outputs: Mapping[str, Shape]) -> None:
     """Refuse repeated, unknown and missing columns."""
     repeated = sorted({str(name) for name in columns if columns.count(name) > 1})
     unknown = [str(name) for name in columns if name not in needed and name not in OPTIONAL_COLUMNS]
     missing = [name for name in needed if name not in columns]
+    hint = "".join(
+        _numbering(name, shape)
+        for name, shape in outputs.items()
+        if shape and any(column.startswith(f"{name}.") for column in unknown)
+    )
     for names, what in ((repeated, "has repeated"), (unknown, "has unknown"), (missing, "lacks the")):
         if names:
             shown = ", ".join(map(repr, names[:5])) + (
@@ -176,9 +181,15 @@ def _check_columns(columns: list[str], needed: list[str]) -> None:
             raise ValueError(
                 f"the frame of runs {what} column{'s' * (len(names) > 1)} {shown}; it needs "
                 f"{', '.join(needed[:8])}"
-                f"{', ...' * (len(needed) > 8)} and may have {', '.join(OPTIONAL_COLUMNS)}; nothing was "
+                f"{', ...' * (len(needed) > 8)} and may have {', '.join(OPTIONAL_COLUMNS)}{hint}; nothing was "
                 "written"
             )
+
+
+def _numbering(name: str, shape: Shape) -> str:
+    """How the flat columns of an output are numbered, for people who count from 1."""
+    ends = [".".join(map(str, index)) for index in ([0] * len(shape), [size - 1 for size in shape])]
+    return f"; elements of {name!r} are numbered from {ends[0]} to {ends[1]}"
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:

@@ -55,9 +55,27 @@ class Study:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import hetcal as hc
-    >>> hc.studies.flu1978.study()
-    Study('flu1978': StochasticSIR by BayesianCalibration)
+    >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
+    ... def outbreak(theta, seed):
+    ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    >>> problem = hc.Problem(
+    ...     hc.Space([hc.Parameter("rate", hc.uniform(1, 50))]),
+    ...     outbreak,
+    ...     [hc.Target("cases", observed=[21, 18, 25], loss="poisson_deviance")],
+    ... )
+    >>> study = hc.Study(
+    ...     name="outbreak",
+    ...     problem=problem,
+    ...     method=hc.BayesianCalibration(problem, initial=20, rounds=3),
+    ...     title="Three days of cases",
+    ...     source="made up for this example",
+    ... )
+    >>> study
+    Study('outbreak': outbreak by BayesianCalibration)
+    >>> study.run(seed=1).report("results/outbreak")  # doctest: +SKIP
+    PosixPath('results/outbreak/report.html')
     """
 
     name: str
