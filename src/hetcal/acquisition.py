@@ -28,7 +28,18 @@ _FEW = 96
 
 
 class Acquisition(Protocol):
-    """Chooses the next batch."""
+    """Chooses the next batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> class AtRandom:
+    ...     def choose(self, total, candidates, batch, replicates, seed=0):
+    ...         return np.random.default_rng(seed).choice(len(candidates), batch, replace=False)
+    ...
+    >>> method = hc.BayesianCalibration(hc.studies.flu1978.study().problem, acquisition=AtRandom())
+    """
 
     def choose(
         self, total: WeightedTotal, candidates: np.ndarray, batch: int, replicates: int, seed: int = 0
@@ -61,6 +72,7 @@ def brochu_kappa(t: int, d: int, delta: float = 0.1, nu: float = 1.0) -> float:
 
     Examples
     --------
+    >>> from hetcal.acquisition import brochu_kappa
     >>> round(brochu_kappa(900, 23), 2)
     13.81
     """
@@ -98,7 +110,8 @@ class LCB:
 
     Examples
     --------
-    >>> LCB(kappa=3.0)
+    >>> import hetcal as hc
+    >>> hc.LCB(kappa=3.0)
     LCB(kappa=3.0, form='quantile', delta=0.1, nu=1.0, t=None, d=None)
     """
 
@@ -165,7 +178,8 @@ class EI:
 
     Examples
     --------
-    >>> EI()
+    >>> import hetcal as hc
+    >>> hc.EI()
     EI()
     """
 
@@ -205,7 +219,8 @@ class Thompson:
 
     Examples
     --------
-    >>> Thompson()
+    >>> import hetcal as hc
+    >>> hc.Thompson()
     Thompson(points=2000)
     """
 
@@ -243,6 +258,18 @@ def candidate_points(total: WeightedTotal, n: int, failed: np.ndarray, seed: int
     -------
     numpy.ndarray
         Points of the unit cube, (m, d).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> from hetcal.acquisition import candidate_points
+    >>> from hetcal.emulators.total import WeightedTotal
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> total = WeightedTotal({"cases": hc.HetGP(noise="homoskedastic").fit(X, y)}, {"cases": 1.0})
+    >>> candidate_points(total, 64, failed=np.empty((0, 1)), seed=1, round=0).shape
+    (74, 1)
     """
     from scipy.spatial import cKDTree
 

@@ -28,8 +28,8 @@ class Design:
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> design = sobol(Space([Parameter("x", uniform(0, 2))]), 4, seed=1)
+    >>> import hetcal as hc
+    >>> design = hc.designs.sobol(hc.Space([hc.Parameter("x", hc.uniform(0, 2))]), 4, seed=1)
     >>> len(design), design.unit.shape
     (4, (4, 1))
     """
@@ -75,15 +75,24 @@ def sobol(space: Space, n: int, seed: int = 0) -> Design:
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> len(sobol(Space([Parameter("x", uniform(0, 1))]), 8))
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1))])
+    >>> len(hc.designs.sobol(space, 8))
     8
     """
     return Design(space, sobol_points(space.dimension, n, generator(seed, "design", 0)))
 
 
 def sobol_points(dimension: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Scrambled Sobol points of the unit cube, shape (n, dimension)."""
+    """Scrambled Sobol points of the unit cube, shape (n, dimension).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> hc.designs.sobol_points(2, 8, np.random.default_rng(1)).shape
+    (8, 2)
+    """
     engine = _engine("Sobol", dimension, rng, scramble=True)
     # Drawing a whole power of two keeps the balance of the first n, and scipy from warning.
     power = int(np.ceil(np.log2(_check_count(n))))
@@ -115,8 +124,9 @@ def lhs(space: Space, n: int, seed: int = 0) -> Design:
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> sorted((lhs(Space([Parameter("x", uniform(0, 1))]), 4).unit[:, 0] * 4).astype(int).tolist())
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1))])
+    >>> sorted((hc.designs.lhs(space, 4).unit[:, 0] * 4).astype(int).tolist())
     [0, 1, 2, 3]
     """
     engine = _engine("LatinHypercube", space.dimension, generator(seed, "design", 1))
@@ -152,8 +162,9 @@ def maximin_lhs(space: Space, n: int, seed: int = 0, sweeps: int = 30) -> Design
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> maximin_lhs(Space([Parameter("x", uniform(0, 1))]), 4).unit.shape
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1))])
+    >>> hc.designs.maximin_lhs(space, 4).unit.shape
     (4, 1)
     """
     rng = generator(seed, "design", 2)
@@ -206,8 +217,9 @@ def grid(space: Space, levels: int | Sequence[int]) -> Design:
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> grid(Space([Parameter("x", uniform(0, 1))]), 3).frame["x"].tolist()
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1))])
+    >>> hc.designs.grid(space, 3).frame["x"].tolist()
     [0.0, 0.5, 1.0]
     """
     counts = [levels] * space.dimension if isinstance(levels, int) else list(levels)
@@ -245,9 +257,9 @@ def slice_through(
 
     Examples
     --------
-    >>> from hetcal.parameters import Parameter, Space, uniform
-    >>> space = Space([Parameter("x", uniform(0, 1)), Parameter("y", uniform(0, 1))])
-    >>> slice_through(space, {"x": 0.2, "y": 0.3}, "x", n=3).frame["x"].tolist()
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1)), hc.Parameter("y", hc.uniform(0, 1))])
+    >>> hc.designs.slice_through(space, {"x": 0.2, "y": 0.3}, "x", n=3).frame["x"].tolist()
     [0.0, 0.5, 1.0]
     """
     names = [vary] if isinstance(vary, str) else list(vary)

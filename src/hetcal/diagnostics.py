@@ -78,7 +78,14 @@ def diagnose(emulators: Mapping[str, Any]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> diagnose(result.emulators)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> from hetcal.diagnostics import diagnose
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> table = diagnose({"cases": hc.HetGP().fit(X, y)})
+    >>> table.columns[:3].tolist()
+    ['emulator', 'diagnostic', 'value']
     """
     import pandas as pd
 

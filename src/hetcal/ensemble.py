@@ -84,11 +84,13 @@ def run_ensemble(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import hetcal as hc
     >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
     >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
     ... def model(theta, seed):
     ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    ...
     >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4], loss="rss")])
     >>> runs = hc.run_ensemble(problem, [[2.0], [4.0]], replicates=3, seed=1)
     >>> runs["status"].tolist()

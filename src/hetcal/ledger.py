@@ -67,14 +67,17 @@ class Ledger(StudyLog):
 
     Examples
     --------
-    >>> import hetcal as hc, pandas as pd
+    >>> import pandas as pd
+    >>> import hetcal as hc
     >>> @hc.simulator(parameters=["rate"], outputs={"cases": (2,)}, version="1")
     ... def model(theta, seed):
     ...     return {"cases": [theta["rate"], seed]}
+    ...
     >>> with hc.Ledger() as ledger:
     ...     frame = pd.DataFrame({"rate": [0.5], "seed": [7], "cases.0": [3.0], "cases.1": [4.0]})
     ...     _ = ledger.add_runs(frame, model)
     ...     ledger.outputs(model, "cases")
+    ...
     array([[3., 4.]])
     """
 

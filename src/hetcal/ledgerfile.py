@@ -53,7 +53,19 @@ CREATE TABLE checkpoints(
 
 
 class LedgerError(RuntimeError):
-    """The ledger cannot be used as asked; the message says why and what to do."""
+    """The ledger cannot be used as asked; the message says why and what to do.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> with hc.Ledger() as ledger:
+    ...     try:
+    ...         ledger.add_runs({"rate": [0.5], "seed": [7]})
+    ...     except hc.LedgerError as error:
+    ...         print(type(error).__name__)
+    ...
+    LedgerError
+    """
 
 
 @dataclass(frozen=True)

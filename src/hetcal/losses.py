@@ -28,6 +28,13 @@ class Loss:
         Name of the further argument that the family needs (trials, dispersion, sd).
     likelihood : bool
         Whether its unit is that of a log likelihood (or a deviance).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hetcal.losses import LOSSES
+    >>> LOSSES["rss"].evaluate(np.array([1.0, 2.0]), np.array([[1.0, 4.0]]), None, np.nan)
+    array([4.])
     """
 
     name: str
@@ -93,7 +100,17 @@ LOSSES = {
 
 
 def check_observed(loss: Loss, observed: np.ndarray, extra: np.ndarray, name: str) -> None:
-    """Raise where the observed data cannot belong to the family."""
+    """Raise where the observed data cannot belong to the family.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hetcal.losses import LOSSES, check_observed
+    >>> check_observed(LOSSES["poisson_deviance"], np.array([1.0, -2.0]), np.nan, "cases")
+    Traceback (most recent call last):
+    ...
+    ValueError: target 'cases': poisson_deviance needs data of at least 0, not -2
+    """
     counts = loss.name in ("binomial", "poisson_deviance", "negative_binomial")
     if (counts or loss.name in ("sqrt_rss", "log_rss")) and np.any(observed < 0):
         raise ValueError(f"target {name!r}: {loss.name} needs data of at least 0, not {observed.min():g}")

@@ -15,7 +15,14 @@ import numpy as np
 
 @runtime_checkable
 class Observation(Protocol):
-    """What a likelihood asks of an observation model; `observed` and `expected` broadcast."""
+    """What a likelihood asks of an observation model; `observed` and `expected` broadcast.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> isinstance(hc.observation.PoissonObservation(), hc.observation.Observation)
+    True
+    """
 
     def check(self, observed: np.ndarray) -> None:
         """Raise ``ValueError`` for data that the model cannot make, whatever is expected."""
@@ -50,7 +57,8 @@ class PoissonObservation:
 
     Examples
     --------
-    >>> float(PoissonObservation().log_density(0, 2.0))
+    >>> import hetcal as hc
+    >>> float(hc.observation.PoissonObservation().log_density(0, 2.0))
     -2.0
     """
 
@@ -101,7 +109,8 @@ class NegativeBinomialObservation:
 
     Examples
     --------
-    >>> float(NegativeBinomialObservation(20).variance(100.0))
+    >>> import hetcal as hc
+    >>> float(hc.observation.NegativeBinomialObservation(20).variance(100.0))
     600.0
     """
 
@@ -154,7 +163,8 @@ class GaussianObservation:
 
     Examples
     --------
-    >>> float(GaussianObservation(2.0).variance(7.0))
+    >>> import hetcal as hc
+    >>> float(hc.observation.GaussianObservation(2.0).variance(7.0))
     4.0
     """
 

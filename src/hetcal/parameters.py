@@ -35,7 +35,8 @@ def uniform(low: float, high: float) -> Any:
 
     Examples
     --------
-    >>> float(uniform(1, 3).mean())
+    >>> import hetcal as hc
+    >>> float(hc.uniform(1, 3).mean())
     2.0
     """
     from scipy import stats
@@ -63,7 +64,8 @@ def log_uniform(low: float, high: float) -> Any:
 
     Examples
     --------
-    >>> round(float(log_uniform(1, 100).median()), 6)
+    >>> import hetcal as hc
+    >>> round(float(hc.log_uniform(1, 100).median()), 6)
     10.0
     """
     from scipy import stats
@@ -103,7 +105,8 @@ class Parameter:
 
     Examples
     --------
-    >>> Parameter("R0", uniform(1.2, 8.0), label="basic reproduction number").name
+    >>> import hetcal as hc
+    >>> hc.Parameter("R0", hc.uniform(1.2, 8.0), label="basic reproduction number").name
     'R0'
     """
 
@@ -178,7 +181,8 @@ class Space:
 
     Examples
     --------
-    >>> space = Space([Parameter("R0", uniform(1, 5)), Parameter("days", log_uniform(1, 4))])
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("R0", hc.uniform(1, 5)), hc.Parameter("days", hc.log_uniform(1, 4))])
     >>> space.from_unit([[0.5, 0.5]]).round(6).tolist()
     [[3.0, 2.0]]
     >>> space.to_unit([[3.0, 2.0]]).round(6).tolist()

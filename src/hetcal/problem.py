@@ -41,12 +41,14 @@ class Problem:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import hetcal as hc
     >>> space = hc.Space([hc.Parameter("x", hc.uniform(0, 1))])
     >>> @hc.simulator(parameters=["x"], outputs={"y": (2,)}, version="1")
     ... def line(theta, seed):
     ...     return {"y": np.array([theta["x"], 2 * theta["x"]])}
-    >>> Problem(space, line, [hc.Target("y", observed=[1.0, 2.0], loss="rss")])
+    ...
+    >>> hc.Problem(space, line, [hc.Target("y", observed=[1.0, 2.0], loss="rss")])
     Problem(line: x -> y)
     """
 

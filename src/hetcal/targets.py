@@ -168,7 +168,9 @@ class Target(_Observed):
 
     Examples
     --------
-    >>> Target("cases", observed=[3, 8, 26]).losses(np.array([[3.0, 8.0, 26.0]]))
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> hc.Target("cases", observed=[3, 8, 26]).losses(np.array([[3.0, 8.0, 26.0]]))
     array([0.])
     """
 
@@ -280,7 +282,9 @@ class EnsembleTarget(_Observed):
 
     Examples
     --------
-    >>> target = EnsembleTarget("cases", observed=[2.0], loss="rss", statistic="mean")
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> target = hc.EnsembleTarget("cases", observed=[2.0], loss="rss", statistic="mean")
     >>> target.loss_and_error(np.array([[1.0], [3.0]]))[0]
     0.0
     """

@@ -27,6 +27,8 @@ def split_rhat(draws: np.ndarray) -> float:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.calibrate.chains import split_rhat
     >>> round(split_rhat(np.random.default_rng(1).normal(size=(4, 1000))), 1)
     1.0
     """
@@ -59,6 +61,8 @@ def effective_sample_size(draws: np.ndarray) -> float:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.calibrate.chains import effective_sample_size
     >>> 3000 < effective_sample_size(np.random.default_rng(1).normal(size=(4, 1000))) < 5000
     True
     """

@@ -66,12 +66,12 @@ def particle_filter(
     Examples
     --------
     >>> import hetcal as hc
-    >>> from hetcal.observation import PoissonObservation
+    >>> from hetcal.calibrate.particle import particle_filter
     >>> boys = hc.data.flu1978()["in_bed"]
     >>> school = hc.simulators.StochasticSIR(population=763, days=14)
     >>> theta = {"R0": 3.6, "infectious_days": 2.2, "I0": 3}
-    >>> log_likelihood = particle_filter(school, theta, {"in_bed": boys}, PoissonObservation(), seed=1)
-    >>> -70 < log_likelihood < -55
+    >>> law = hc.observation.PoissonObservation()
+    >>> -70 < particle_filter(school, theta, {"in_bed": boys}, law, seed=1) < -55
     True
     """
     check_particles(particles)

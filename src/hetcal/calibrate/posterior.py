@@ -124,8 +124,17 @@ class Posterior:
 
     Examples
     --------
-    >>> post = Posterior(problem, alive=lambda data: data["in_bed"].sum(axis=1) > 60)  # doctest: +SKIP
-    >>> post.run(ledger, seed=1).intervals(0.9)  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
+    ... def model(theta, seed):
+    ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    ...
+    >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
+    >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4])])
+    >>> posterior = hc.Posterior(problem, initial=24).run(hc.Ledger(), seed=1)
+    >>> posterior.intervals(0.9).columns.tolist()
+    ['parameter', 'median', 'low', 'high']
     """
 
     problem: Problem
@@ -247,6 +256,21 @@ class PosteriorResult:
         Equally weighted draws, natural units, a column a parameter.
     effective : float
         Effective number of the weighted grid points behind them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
+    ... def model(theta, seed):
+    ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    ...
+    >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
+    >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4])])
+    >>> method = hc.Posterior(problem, alive=lambda data: data["cases"].sum(axis=1) > 0, initial=16, replicates=20)
+    >>> result = method.run(hc.Ledger(), seed=1)
+    >>> result.samples.shape
+    (4000, 1)
     """
 
     method: Posterior

@@ -44,6 +44,15 @@ class CalibrationResult:
         "budget" or "no improvement".
     seconds : dict of float
         simulating, fitting, total: of this process.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> problem = hc.studies.flu1978.study().problem
+    >>> method = hc.BayesianCalibration(problem, initial=20, batch=2, rounds=1)
+    >>> result = method.run(seed=1)
+    >>> result.runs["failed"], list(result.best.theta)
+    (0, ['R0', 'infectious_days', 'I0'])
     """
 
     method: Any

@@ -38,6 +38,14 @@ class Winner:
         Fresh runs behind `loss`.
     losses : dict of float
         Mean loss of each target, unweighted.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> problem = hc.studies.flu1978.study().problem
+    >>> best = hc.BayesianCalibration(problem, initial=20, batch=2, rounds=1).run(seed=1).best
+    >>> best.replicates, best.loss > best.noise_floor
+    (400, True)
     """
 
     theta: dict[str, float]
@@ -93,6 +101,8 @@ def compare_finalists(losses: np.ndarray) -> Comparison:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.calibrate.winner import compare_finalists
     >>> compare_finalists(np.array([[1.0, 2.0, 3.0], [1.1, 2.0, 2.9], [9.0, 9.0, 9.0]])).ties
     [1]
     """

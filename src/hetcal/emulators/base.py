@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 
 
 class CrossedSeedsWarning(UserWarning):
-    """Seeds are shared between locations, so the noise is not independent as HetGP assumes."""
+    """Seeds are shared between locations, so the noise is not independent as HetGP assumes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from hetcal.emulators import CrossedSeedsWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", CrossedSeedsWarning)
+    ...
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +41,16 @@ class Prediction:
         The simulator's own run-to-run variance: does not shrink. Shape (m,).
     cov : numpy.ndarray or None
         Covariance of the mean between the points, shape (m, m), where asked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> prediction = hc.HetGP(noise="homoskedastic").fit(X, y).predict(np.array([[0.2], [0.5]]))
+    >>> prediction.frame.shape, prediction.mean.round()
+    ((2, 3), array([1., 0.]))
     """
 
     mean: np.ndarray
@@ -51,7 +70,18 @@ class Prediction:
 
 
 class Emulator(Protocol):
-    """Stands in for the simulator: fitted on runs, asked at any point of the unit cube."""
+    """Stands in for the simulator: fitted on runs, asked at any point of the unit cube.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> emulator = hc.HetGP(noise="homoskedastic").fit(X, y)
+    >>> emulator.sample(np.array([[0.2], [0.5]]), n=100, seed=1).shape
+    (100, 2)
+    """
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Emulator:
         """Fit to X (N, d) in the unit cube, rows repeating for replicates, and y (N,); returns itself."""
@@ -107,6 +137,8 @@ def find_replicates(X: np.ndarray, y: np.ndarray) -> Replicates:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.emulators.base import find_replicates
     >>> find_replicates(np.array([[0.1], [0.2], [0.1]]), np.array([1.0, 2.0, 3.0])).mean
     array([2., 2.])
     """
@@ -182,7 +214,17 @@ def load_emulator(folder: str | Path) -> Any:
 
     Examples
     --------
-    >>> load_emulator("results/flu/emulators/in_bed")  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> with TemporaryDirectory() as folder:
+    ...     hc.HetGP(noise="homoskedastic").fit(X, y).save(folder)
+    ...     emulator = hc.load_emulator(folder)
+    ...
+    >>> emulator.predict(np.array([[0.2], [0.5]]))
+    Prediction(2 points: mean, mean_var, noise_var)
     """
     path = Path(folder) / "emulator.json"
     if not path.exists():

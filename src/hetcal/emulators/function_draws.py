@@ -49,8 +49,12 @@ class FunctionDraws:
 
     Examples
     --------
-    >>> functions = emulator.draw(n=100, seed=1)  # doctest: +SKIP
-    >>> functions(np.random.default_rng(0).random((50, 3))).shape  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> functions = hc.HetGP(noise="homoskedastic").fit(X, y).draw(n=100, seed=1)
+    >>> functions(np.random.default_rng(0).random((50, 1))).shape
     (100, 50)
     """
 

@@ -82,6 +82,8 @@ def correlation(x1: np.ndarray, x2: np.ndarray, theta: np.ndarray, covariance: s
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.emulators.gaussian_process import correlation
     >>> correlation(np.zeros((1, 1)), np.ones((1, 1)), np.ones(1), "Gaussian").round(4)
     array([[0.3679]])
     """

@@ -71,11 +71,11 @@ class HetGP:
 
     Examples
     --------
-    >>> rng = np.random.default_rng(0)
+    >>> import numpy as np
+    >>> import hetcal as hc
     >>> X = np.repeat(np.linspace(0, 1, 20), 5)[:, None]
-    >>> y = np.sin(6 * X[:, 0]) + rng.normal(0, 0.05 + 0.3 * X[:, 0])
-    >>> emulator = HetGP().fit(X, y)
-    >>> emulator.predict(np.array([[0.5]]))
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.05 + 0.5 * X[:, 0])
+    >>> hc.HetGP().fit(X, y).predict(np.array([[0.5]]))
     Prediction(1 points: mean, mean_var, noise_var)
     """
 

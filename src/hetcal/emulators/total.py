@@ -58,7 +58,14 @@ class WeightedTotal:
 
     Examples
     --------
-    >>> WeightedTotal({"cases": emulator}, {"cases": 1.0}).predict(X).mean  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> from hetcal.emulators.total import WeightedTotal
+    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
+    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
+    >>> total = WeightedTotal({"cases": hc.HetGP(noise="homoskedastic").fit(X, y)}, {"cases": 2.0})
+    >>> total.predict(np.array([[0.2], [0.5]])).mean.shape
+    (2,)
     """
 
     emulators: Mapping[str, Any]

@@ -72,6 +72,8 @@ class Log:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.emulators.transforms import Log
     >>> Log().moments(np.array([0.0]), np.array([0.0]), np.array([0.0]))[0]
     array([1.])
     """

@@ -16,6 +16,12 @@ class RError(RuntimeError):
         R's own message.
     shapes : mapping of str to str
         What was sent: the shape or type of each argument, by name.
+
+    Examples
+    --------
+    >>> from hetcal import rbridge
+    >>> print(rbridge.RError("solve.default(a)", "'a' is 0-diml", {"a": "array (0, 0)"}))
+    R's solve.default(a) stopped: 'a' is 0-diml (sent a: array (0, 0))
     """
 
     def __init__(self, call: str, message: str, shapes: Mapping[str, str]) -> None:

@@ -89,8 +89,8 @@ def call(function: str, /, **arguments: Any) -> Any:
     Examples
     --------
     >>> from hetcal import rbridge
-    >>> rbridge.call("package_versions", packages=["stats"])  # doctest: +SKIP
-    {'stats': '4.2.2'}
+    >>> list(rbridge.call("package_versions", packages=["stats"]))
+    ['stats']
     """
     return _running().call(function, arguments)
 
@@ -101,8 +101,8 @@ def versions() -> dict[str, str | None]:
     Examples
     --------
     >>> from hetcal import rbridge
-    >>> rbridge.versions()["R"]  # doctest: +SKIP
-    '4.2.2'
+    >>> "rpy2" in rbridge.versions()
+    True
     """
     from importlib.metadata import version
 

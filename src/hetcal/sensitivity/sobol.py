@@ -25,7 +25,17 @@ _SCALES = ("natural", "latent")
 
 
 class Indices(NamedTuple):
-    """Indices of d parameters with bootstrap intervals; each of shape (d,), or (d, k) for k outputs."""
+    """Indices of d parameters with bootstrap intervals; each of shape (d,), or (d, k) for k outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hetcal.sensitivity import jansen
+    >>> a, b = np.random.default_rng(0).random((2, 1000, 2))
+    >>> mixed = np.column_stack([b[:, 0] + a[:, 1], a[:, 0] + b[:, 1]])
+    >>> jansen(a.sum(axis=1), b.sum(axis=1), mixed).total.round(1)
+    array([0.5, 0.5])
+    """
 
     first: np.ndarray
     first_low: np.ndarray
@@ -63,6 +73,13 @@ class SobolResult:
         Bootstrap resamples behind the intervals.
     label : str
         What the intervals hold: "sampling error only", not an emulator's own error.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> space = hc.Space([hc.Parameter("a", hc.uniform(0, 1)), hc.Parameter("b", hc.uniform(0, 1))])
+    >>> hc.sobol(lambda x: 3 * x[:, 0] + x[:, 1], space, n=4096, seed=1).evaluations
+    16384
     """
 
     table: pd.DataFrame
@@ -227,6 +244,7 @@ def jansen(
     Examples
     --------
     >>> import numpy as np
+    >>> from hetcal.sensitivity import jansen
     >>> a, b = np.random.default_rng(0).random((2, 1000, 2))
     >>> mixed = np.column_stack([b[:, 0] + a[:, 1], a[:, 0] + b[:, 1]])
     >>> jansen(a.sum(axis=1), b.sum(axis=1), mixed).first.shape

@@ -41,6 +41,12 @@ class Simulator(Protocol):
         Names of the parameters, in the order of the columns of theta.
     outputs : dict of str to tuple of int
         Shape of each output; ``()`` is a scalar.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> isinstance(hc.simulators.StochasticSIR(population=763, days=14), hc.simulators.Simulator)
+    True
     """
 
     @property
@@ -78,7 +84,14 @@ class RunResult(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FunctionSimulator:
-    """A function with the names and shapes that make it a simulator; made by `simulator`."""
+    """A function with the names and shapes that make it a simulator; made by `simulator`.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> hc.simulator(parameters=["x"], outputs={"y": ()}, version="1")(lambda theta, seed: {"y": 1.0}).outputs
+    {'y': ()}
+    """
 
     function: Callable[[dict[str, float], int], Mapping[str, Any]]
     name: str
@@ -134,9 +147,11 @@ def simulator(
     Examples
     --------
     >>> import numpy as np
-    >>> @simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
+    >>> import hetcal as hc
+    >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
     ... def poisson_cases(theta, seed):
     ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    ...
     >>> poisson_cases({"rate": 2.0}, seed=1)["cases"].shape
     (3,)
     """
@@ -178,6 +193,7 @@ def check_simulator(simulator: Any) -> None:
 
     Examples
     --------
+    >>> from hetcal.simulators import check_simulator
     >>> check_simulator(3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
@@ -250,6 +266,7 @@ def split_outputs(outputs: Mapping[str, Shape], flat: np.ndarray) -> dict[str, n
     Examples
     --------
     >>> import numpy as np
+    >>> from hetcal.simulators import split_outputs
     >>> parts = split_outputs({"total": (), "cases": (2,)}, np.array([[9.0, 4.0, 5.0]]))
     >>> parts["total"], parts["cases"]
     (array([9.]), array([[4., 5.]]))

@@ -46,6 +46,12 @@ def settings(simulator: Any) -> dict[str, Any]:
     """Fixed settings of a simulator: its instance attributes but name, version, parameters and outputs.
 
     Use it to print what a study ran. A decorated function has none but its code.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> hc.simulators.settings(hc.simulators.StochasticSIR(population=763, days=14))["population"]
+    763
     """
     if getattr(simulator, "function", None) is not None and type(simulator).__name__ == "FunctionSimulator":
         return {}
@@ -66,7 +72,7 @@ def fingerprint(simulator: Any) -> str:
 
     Examples
     --------
-    >>> from hetcal.simulators import StochasticSIR
+    >>> from hetcal.simulators import StochasticSIR, fingerprint
     >>> fingerprint(StochasticSIR(763, 14)) == fingerprint(StochasticSIR(764, 14))
     False
     """

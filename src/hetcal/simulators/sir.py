@@ -299,9 +299,10 @@ class StochasticSIR:
 
     Examples
     --------
-    >>> school = StochasticSIR(population=763, days=14)
+    >>> import hetcal as hc
+    >>> school = hc.simulators.StochasticSIR(population=763, days=14)
     >>> run = school({"R0": 3.6, "infectious_days": 2.2, "I0": 3}, seed=1)
-    >>> run["in_bed"].shape, run["in_bed"][0]
+    >>> run["in_bed"].shape, float(run["in_bed"][0])
     ((14,), 3.0)
     """
 

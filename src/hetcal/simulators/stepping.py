@@ -32,6 +32,8 @@ class Stepper(Simulator, Protocol):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import hetcal as hc
     >>> class Births:
     ...     name, version, parameters = "births", "1", ("rate",)
     ...     outputs = {"alive": (3,), "born": (3,)}
@@ -43,8 +45,9 @@ class Stepper(Simulator, Protocol):
     ...         born = rng.poisson(theta["rate"] * states)
     ...         return states + born, {"born": born[:, 0]}
     ...     def __call__(self, theta, seed):
-    ...         days = run_steps(self, theta, 1, np.random.default_rng(seed))
+    ...         days = hc.simulators.run_steps(self, theta, 1, np.random.default_rng(seed))
     ...         return {name: values[0] for name, values in days.items()}
+    ...
     >>> Births()({"rate": 0.5}, seed=1)["alive"].shape
     (3,)
     """
@@ -68,6 +71,11 @@ def check_stepper(simulator: Any) -> None:
     ------
     TypeError
         Naming the method that is missing.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> hc.simulators.check_stepper(hc.simulators.StochasticSIR(population=763, days=14))
     """
     for method in ("initial", "observe", "step"):
         if not callable(getattr(simulator, method, None)):
@@ -102,6 +110,15 @@ def run_steps(
     ------
     ValueError
         When an output is not declared, not a series of the same number of days as the others, or not (n,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> school = hc.simulators.StochasticSIR(population=763, days=14)
+    >>> theta = {"R0": 3.6, "infectious_days": 2.2, "I0": 3}
+    >>> hc.simulators.run_steps(school, theta, 10, np.random.default_rng(1))["in_bed"].shape
+    (10, 14)
     """
     states = simulator.initial(theta, n, rng)
     observed = simulator.observe(states)
@@ -160,6 +177,12 @@ def check_step(simulator: Stepper, theta: dict[str, float], runs: int = 2_000, s
         When a method is missing.
     ValueError
         When the two disagree, naming the output, the day and the means; when whole runs fail.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> school = hc.simulators.StochasticSIR(population=763, days=14)
+    >>> hc.simulators.check_step(school, {"R0": 3.6, "infectious_days": 2.2, "I0": 3}, runs=500)
     """
     from scipy import stats
 
