@@ -84,7 +84,11 @@ class BayesianCalibration:
 
     Examples
     --------
-    >>> result = BayesianCalibration(problem, rounds=4).run(ledger, seed=1)  # doctest: +SKIP
+    >>> import hetcal as hc
+    >>> problem = hc.studies.flu1978.study().problem
+    >>> result = hc.BayesianCalibration(problem, initial=20, batch=2, rounds=1).run(seed=1)
+    >>> result.stopped, result.runs["total"]
+    ('budget', 1420)
     """
 
     problem: Problem
