@@ -211,7 +211,7 @@ print(f"days each: {result.best.theta['infectious_days']:.1f} infectious in the 
 # %% [markdown]
 # ## The report
 # One file for a colleague, with the figures, the diagnostics of the emulator and the lines that make it
-# again. The same from the shell: `hetcal run flu1978`.
+# again. The same from the shell: `hetcal run flu1978 --seed 1`.
 
 # %%
 print(f"The report is {result.report(FOLDER / 'report')}")

@@ -113,9 +113,7 @@ def options(
 def run(
     study: str = STUDY,
     out: Optional[Path] = OUT,
-    workers: int = typer.Option(
-        1, min=1, metavar="N", help="Processes that simulate; no number depends on it."
-    ),
+    workers: str = typer.Option("1", metavar="N", help="Processes that simulate; no number depends on it."),
     seed: str = SEED,
     budget: Optional[str] = BUDGET,
     time_limit: Optional[float] = typer.Option(
@@ -140,14 +138,14 @@ def run(
     from hetcal.studies.folder import Folder
     from hetcal.studies.study import load
 
-    number = _whole_number(seed)
+    number, processes = _whole_number(seed), _whole_number(workers, "--workers", 1)
     found = load(study, budget)
     folder = Folder(out or Path("results") / found.name)
-    more = {"workers": None if workers == 1 else workers, "time-limit": time_limit}
+    more = {"workers": None if processes == 1 else processes, "time-limit": time_limit}
     command = _command("run", study, out=out, seed=number, budget=budget, **more)
     with folder.open_ledger() as ledger:
         folder.remember(study, number, budget, command)
-        result = found.run(ledger, number, workers=workers, time_limit=time_limit, progress=not quiet)
+        result = found.run(ledger, number, workers=processes, time_limit=time_limit, progress=not quiet)
         _write_report(result, found, folder, command, quiet)
 
 
@@ -299,11 +297,13 @@ def install_r() -> None:
     rbridge.install_r()
 
 
-def _whole_number(seed: str) -> int:
-    """A seed as typed."""
-    if not (seed.isascii() and seed.isdigit()):
-        raise typer.BadParameter(f"{seed!r} is not a whole number of at least 0", param_hint="'--seed'")
-    return int(seed)
+def _whole_number(text: str, option: str = "--seed", least: int = 0) -> int:
+    """What was typed for an option that counts."""
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise typer.BadParameter(
+            f"{text!r} is not a whole number of at least {least}", param_hint=f"'{option}'"
+        )
+    return int(text)
 
 
 def _command(verb: str, *arguments: Any, **options: Any) -> str:
