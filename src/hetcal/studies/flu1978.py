@@ -47,7 +47,7 @@ boys). This calibration finds much the same R0 and days, but more infectious boy
 in bed. The data do not ask for them. The loss is the mean over single runs, and that also penalises differences
 between runs. At the least-squares fit one outbreak in twenty dies out, the day of the peak varies by 0.94 days
 (standard deviation), and the mean loss is about 1,200. Started by 6 boys, at R0 3.7 and 2.2 days, hardly any dies
-out, the peak varies by 0.66 days, and the mean loss is about 200. So I0 is pushed up because that makes outbreaks
+out, the peak varies by 0.66 days, and the mean loss is about 210. So I0 is pushed up because that makes outbreaks
 more alike: a property of this loss, not a count of boys. For the same reason the ranges here are no intervals: they
 say what is not ruled out yet.
 
