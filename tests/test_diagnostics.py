@@ -58,6 +58,7 @@ def emulator_with(tmp_path_factory):
             "covariance": "Matern5_2",
             "noise_option": "auto",
             "transform": None,
+            "bounds": None,
             "homoskedastic_g": None,
         }
         write_state(folder, state, choice or chosen, settings)

@@ -14,6 +14,7 @@ import pytest
 
 import hetcal as hc
 from hetcal.report import write_report
+from hetcal.report.words import number
 
 VOID = {"meta", "img", "br", "link", "hr"}
 
@@ -108,6 +109,7 @@ def test_summary_holds_the_numbers(written):
         best.optimism,
     ]
     assert numbers["noise_floor"] == best.noise_floor
+    assert numbers["not_ruled_out_volume"] == written.result.ranges.volume
     assert set(numbers["ranges"]) == {"a", "b"}
     assert numbers["ranges"]["b"]["unit"] == "per day"
     assert [row["parameter"] for row in numbers["sobol"]["indices"]] == ["a", "b"]
@@ -120,7 +122,7 @@ def test_what_the_model_misses_is_named(written, page):
     # The end of the walk was observed at 2.0, 15 standard deviations from anything that a <= 1 gives.
     assert [1] in numbers["misfit"]["end of walk"]["outside"]
     assert "above every run" in page.text
-    assert "end of walk (datum 1)" in page.text.replace("\n", " ")
+    assert "end of walk (data point 1)" in page.text.replace("\n", " ")
 
 
 def test_failed_runs_are_told_with_reason_and_place(written, page):
@@ -183,7 +185,37 @@ def test_a_study_tells_its_story(several_targets, tmp_path):
     page = Page(write_report(several_targets, tmp_path, study=study).read_text(encoding="utf-8"))
     for text in ("Walks & counts", "A book, 1978.", "It was <cold>. Very.", "Then warm.", "Look at the end."):
         assert text in page.text
-    assert "hetcal run walks --seed 0" in page.text
+    # A study does not know its file: a command is printed only where one is given.
+    assert "hetcal run" not in page.text and "hc.BayesianCalibration" in page.text
+
+
+def test_the_given_command_is_printed_as_it_is(one_parameter, tmp_path):
+    command = "hetcal run 'my study.py' --seed 0 --budget quick"
+    page = Page(write_report(one_parameter, tmp_path, command=command).read_text(encoding="utf-8"))
+    assert command in page.text and "import hetcal" not in page.text
+
+
+def test_sections_are_numbered_in_their_order_and_seconds_are_those_of_the_ledger(written, page):
+    headings = re.findall(r"^(\d)\. (.+)$", page.text, re.M)
+    assert [int(n) for n, _ in headings] == list(range(1, len(headings) + 1))
+    assert ("6", "Can the emulator be trusted?") in headings
+    seconds = written.result.ledger.runs(written.result.problem.simulator, written.result.study)[
+        "seconds"
+    ].sum()
+    assert f"Simulating took {number(seconds)} s, summed" in page.text
+    assert "0 runs were there before" not in page.text
+
+
+def test_settings_name_the_transform_that_was_used(page):
+    assert re.search(r"emulator of end of walk\s*HetGP\([^)]*transform=log\(y", page.text)
+
+
+def test_a_parameter_set_that_was_asked_for_twice_is_explained(written, page):
+    asks = written.result.ledger.asks(written.result.study)
+    asks = asks[asks["purpose"].isin(["design", "search"])]
+    distinct = len(asks[["a", "b"]].drop_duplicates())
+    told = f"asked {len(asks)} times for {distinct} different parameter sets"
+    assert (told in page.text) == (distinct < len(asks))
 
 
 def test_drawing_leaves_matplotlib_as_it_was(one_parameter, tmp_path):

@@ -20,7 +20,7 @@ from hetcal.report.canvas import (
     spans_magnitudes,
     wrapped,
 )
-from hetcal.report.words import emulated_as, loss_title, missed_places, number
+from hetcal.report.words import data_of, emulated_as, loss_title, missed_places, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,9 +34,7 @@ _DOTS = 200
 def data(check: Check, file: str) -> Picture:
     """Observed data of one target with the winner's fresh runs."""
     count = int(check.outside.sum())
-    missed = (
-        f"{count} of {check.outside.size} data {'lies' if count == 1 else 'lie'} outside of the 90 % band"
-    )
+    missed = f"{count} of {check.outside.size} data points {'lies' if count == 1 else 'lie'} outside of the 90 % band"
     if 0 < count <= 8 and check.outside.size > 1:
         missed += f" ({missed_places(check)})"
     counted = "" if check.target.weight > 0 else " This target has weight 0: it was not fitted."
@@ -47,16 +45,20 @@ def data(check: Check, file: str) -> Picture:
         kind = f"bars hold 50 % and 90 % of {len(check.simulated)} fresh runs"
         paint, height = _strip, min(9.0, 2.1 + 0.34 * check.target.observed.size)
     caption = (
-        f"{check.target.name} at the best fit: {kind}. {missed}; about one in ten would, datum by datum, if the model "
-        f"were right.{counted}"
+        f"{_capital(data_of(check.target))} at the best fit: {kind}. {missed}; about one in ten would, point by point, "
+        f"if the model were right.{counted}"
     )
     return picture(
         f"data-{file}",
-        f"Data and simulated {kind} of {check.target.name}; {missed}.",
+        f"Data and simulated {kind} of {data_of(check.target)}; {missed}.",
         caption,
         lambda axes: paint(axes, check),
         height,
     )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _series(axes: Axes, check: Check) -> None:
@@ -85,7 +87,7 @@ def _series(axes: Axes, check: Check) -> None:
             axes.plot(x[outside[i]], rows[i][outside[i]], "o", mfc="none", mec=VERMILLION, mew=1.8, ms=10)
     if outside.any():
         axes.plot([], [], "o", mfc="none", mec=VERMILLION, mew=1.8, ms=9, label="outside of 90 %")
-    order = "day" if check.axis == "day" else "datum number, counted from 0"
+    order = "day" if check.axis == "day" else "data point, counted from 0"
     axes.set_xlabel(order if len(rows) == 1 else f"{order}, rows of {length} one after another")
     axes.set_ylabel(wrapped(check.target.label or check.target.output, 30))
     legend_above(axes, 3)

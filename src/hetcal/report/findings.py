@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +35,7 @@ class Check:
     simulated : numpy.ndarray
         What the target compares, of n valid runs, shape (n, *observed.shape).
     axis : str
-        What the last index counts: "day" or "datum".
+        What the last index counts: "day" or "data point".
     """
 
     target: Any
@@ -64,8 +65,18 @@ class Check:
     def place(self, index: tuple[int, ...]) -> str:
         """What a reader calls one datum."""
         if self.target.observed.size == 1:
-            return self.target.name
+            return self.target.label or self.target.name
         return f"{self.axis} {', '.join(str(i) for i in index)}"
+
+
+@dataclass(frozen=True)
+class Quarter:
+    """Runs in a quarter (by probability) of one parameter's prior, between ``low`` and ``high``."""
+
+    failed: int
+    total: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +94,10 @@ class Findings:
         One a target.
     runs : pandas.DataFrame
         Runs of the study: parameters, status, seconds, error.
+    fresh : numpy.ndarray
+        Total losses of the winner's fresh runs, shape (n,).
+    gap_se : float
+        Standard error of the winner's loss minus the noise floor, run by run.
     """
 
     result: CalibrationResult
@@ -91,6 +106,8 @@ class Findings:
     diagnostics: pd.DataFrame
     checks: list[Check]
     runs: pd.DataFrame
+    fresh: np.ndarray
+    gap_se: float
 
     @property
     def ranked(self) -> list[str]:
@@ -111,6 +128,25 @@ class Findings:
     def failed(self) -> np.ndarray:
         """Which runs gave nothing."""
         return (self.runs["status"] == "failed").to_numpy()
+
+    @cached_property
+    def quarters(self) -> dict[str, list[Quarter]]:
+        """How many runs failed in each quarter of each parameter's prior."""
+        space = self.result.problem.space
+        unit = space.to_unit(self.runs[list(space.names)].to_numpy(dtype=float))
+        ends = space.from_unit(np.linspace(0, 1, 5)[:, None].repeat(space.dimension, axis=1))
+        places = np.minimum((4 * unit).astype(int), 3)
+        return {
+            name: [
+                Quarter(
+                    int(self.failed[places[:, j] == q].sum()),
+                    int((places[:, j] == q).sum()),
+                    *ends[q : q + 2, j],
+                )
+                for q in range(4)
+            ]
+            for j, name in enumerate(space.names)
+        }
 
     @cached_property
     def believed(self) -> pd.DataFrame:
@@ -148,18 +184,40 @@ def gather(result: CalibrationResult, study: Any = None) -> Findings:
     """
     problem = result.problem
     rows = min(_SOBOL_ROWS, _SOBOL_POINTS // (problem.space.dimension + 2))
+    outputs = result.winner_outputs()
     return Findings(
         result=result,
         study=study,
         sobol=sobol(result.emulator, problem.space, n=rows, seed=result.seed),
         diagnostics=result.diagnostics(),
-        checks=_checks(result),
+        checks=_checks(result, outputs),
         runs=result.ledger.runs(problem.simulator, result.study),
+        fresh=problem.evaluate(outputs)["total"].to_numpy(dtype=float),
+        gap_se=_gap_se(result, outputs),
     )
 
 
-def _checks(result: CalibrationResult) -> list[Check]:
-    outputs = result.winner_outputs()
+def _gap_se(result: CalibrationResult, outputs: dict[str, np.ndarray]) -> float:
+    """Standard error of the mean loss minus the noise floor, the mean loss of each run against the one before it.
+
+    A rare run raises both alike, so their difference is known better than either.
+    """
+    counted = [t for t in result.problem.run_targets if t.weight > 0]
+    n = len(outputs[counted[0].output])
+    if n < 2:
+        return math.nan
+    gaps = np.zeros(n)
+    for target in counted:
+        runs = outputs[target.output]
+        gaps += target.weight * (target.losses(runs) - target.pair_losses(np.roll(runs, 1, axis=0), runs))
+    gaps -= gaps.mean()
+    # Neighbouring gaps share a run, so their covariance counts twice.
+    alone = float(gaps.var(ddof=1))
+    both = alone + 2 * float(np.mean(gaps * np.roll(gaps, 1)))
+    return math.sqrt((both if both > 0 else alone) / n)
+
+
+def _checks(result: CalibrationResult, outputs: dict[str, np.ndarray]) -> list[Check]:
     simulator = result.problem.simulator
     checks = []
     for target in result.problem.run_targets:
@@ -169,5 +227,5 @@ def _checks(result: CalibrationResult) -> list[Check]:
             runs = np.array([np.asarray(target.statistic(run), dtype=float) for run in runs])
         simulated = runs.reshape(len(runs), *target.observed.shape)
         daily = target.statistic is None and target.observed.shape == (getattr(simulator, "days", None),)
-        checks.append(Check(target, simulated, "day" if daily else "datum"))
+        checks.append(Check(target, simulated, "day" if daily else "data point"))
     return checks

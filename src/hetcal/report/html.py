@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hetcal.report import tables
+from hetcal.report.cautions import cautions
 from hetcal.report.figures import convergence, data, emulator_checks, sensitivity
 from hetcal.report.findings import Findings, gather
 from hetcal.report.summary import summary
 from hetcal.report.surfaces import loss_pictures, shown
-from hetcal.report.words import answer, cautions, loss_title, number
+from hetcal.report.words import (
+    NO_ESTIMATE,
+    SECTIONS,
+    answer,
+    convergence_of,
+    number,
+    optimism,
+    percent,
+    section,
+)
 
 if TYPE_CHECKING:
     from hetcal.calibrate.result import CalibrationResult
@@ -23,7 +33,9 @@ if TYPE_CHECKING:
 _EMBEDDED_BYTES = 2_000_000
 
 
-def write_report(result: CalibrationResult, folder: str | Path, study: Any = None) -> Path:
+def write_report(
+    result: CalibrationResult, folder: str | Path, study: Any = None, command: str | None = None
+) -> Path:
     """Write report.html, summary.json, figures and emulators into a folder.
 
     The HTML file needs no other file and no network. The same result gives the same files, but for seconds and
@@ -36,6 +48,8 @@ def write_report(result: CalibrationResult, folder: str | Path, study: Any = Non
         Made where missing; files of an earlier report are overwritten.
     study : Study, optional
         Its title, source, story and what to look at are told in the report.
+    command : str, optional
+        The command that makes this result again, as the report prints it; lines of Python where none is given.
 
     Returns
     -------
@@ -58,7 +72,7 @@ def write_report(result: CalibrationResult, folder: str | Path, study: Any = Non
     numbers = json.dumps(summary(findings), indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "summary.json").write_text(numbers + "\n", encoding="utf-8")
     path = folder / "report.html"
-    path.write_text(_html(findings, pictures), encoding="utf-8")
+    path.write_text(_html(findings, pictures, command), encoding="utf-8")
     return path
 
 
@@ -97,7 +111,7 @@ def _pictures(findings: Findings) -> dict[str, list[Picture]]:
     }
 
 
-def _html(findings: Findings, pictures: dict[str, list[Picture]]) -> str:
+def _html(findings: Findings, pictures: dict[str, list[Picture]], command: str | None) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -107,15 +121,17 @@ def _html(findings: Findings, pictures: dict[str, list[Picture]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    result, space = findings.result, findings.result.problem.space
+    result, study, space = findings.result, findings.study, findings.result.problem.space
     return environment.get_template("report.html").render(
         title=findings.title,
-        study=findings.study,
-        story=_paragraphs(findings.study),
+        study=study,
+        story=_paragraphs(study),
         result=result,
         answer=answer(findings),
         cautions=cautions(findings),
-        checks=findings.checks,
+        no_estimate=NO_ESTIMATE,
+        sections={name: title for name, title in SECTIONS.items() if name != "story" or study is not None},
+        section=section,
         pictures=pictures,
         embedded=_embedded(pictures),
         misses=[table for check in findings.checks if (table := tables.misses(check))],
@@ -123,20 +139,27 @@ def _html(findings: Findings, pictures: dict[str, list[Picture]]) -> str:
         losses=tables.losses(findings),
         parameters=tables.parameters(findings),
         ties=tables.ties(findings),
-        loss_title=loss_title(findings),
         shown=shown(findings),
         dimension=space.dimension,
-        sobol=findings.sobol,
+        volume=percent(result.ranges.volume),
+        optimism=optimism(findings),
+        fits={name: convergence_of(fitted) for name, fitted in result.emulators.items()},
         diagnostics=[tables.diagnostics(findings, name) for name in result.emulators],
         runs=tables.runs(findings),
         reasons=tables.failure_reasons(findings),
         places=tables.failure_places(findings),
         failure_share=tables.failure_share(findings),
-        seconds={name: number(value) for name, value in result.seconds.items()},
+        repeated=tables.repeated_sets(findings),
+        simulating=number(float(findings.runs["seconds"].sum())),
+        seconds={
+            label: number(result.seconds[name])
+            for name, label in (("fitting", "fitting"), ("total", "everything"))
+            if name in result.seconds
+        },
         settings=tables.method_settings(findings),
         simulator=tables.simulator(findings),
         versions=tables.versions(findings),
-        code=_code(findings),
+        code=command or _code(findings),
     )
 
 
@@ -158,15 +181,10 @@ def _paragraphs(study: Any) -> list[str]:
 
 def _code(findings: Findings) -> str:
     """Lines that make this result again."""
-    result = findings.result
-    if findings.study is not None:
-        return (
-            f"hetcal run {findings.study.name} --seed {result.seed}\n"
-            "# a study of your own: the path of its file; with the --budget that has the settings below"
-        )
+    result, priors = findings.result, section("parameters")
     return (
         "import hetcal as hc\n\n"
-        "problem = hc.Problem(space, simulator, targets)  # priors: section 2; simulator: below\n"
+        f"problem = hc.Problem(space, simulator, targets)  # priors: section {priors}; simulator: below\n"
         f"method = hc.{type(result.method).__name__}(problem, ...)  # settings: below\n"
         f'result = method.run(hc.Ledger("runs.sqlite"), seed={result.seed})\n'
         'result.report("results")'

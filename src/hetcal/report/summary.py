@@ -21,7 +21,8 @@ def summary(findings: Findings) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keys study, seed, versions, runs, best, ranges, noise_floor, sobol, emulators, misfit, seconds.
+        Keys study, seed, versions, runs, best, ranges, not_ruled_out_volume (share of the prior), noise_floor,
+        above_noise_floor, sobol, emulators, misfit, stopped, seconds.
     """
     result, best, sobol = findings.result, findings.result.best, findings.sobol
     units = {p.name: p.unit for p in result.problem.space.parameters}
@@ -50,7 +51,9 @@ def summary(findings: Findings) -> dict[str, Any]:
                 }
                 for row in result.ranges.table.to_dict("records")
             },
+            "not_ruled_out_volume": result.ranges.volume,
             "noise_floor": best.noise_floor,
+            "above_noise_floor": {"difference": best.loss - best.noise_floor, "se": findings.gap_se},
             "sobol": {
                 "scale": sobol.scale,
                 "n": sobol.n,
@@ -78,6 +81,7 @@ def _emulator(findings: Findings, name: str) -> dict[str, Any]:
         "locations": len(emulator.state.Z0),
         "runs": emulator.state.mult.sum(),
         "noise": emulator.choice.chosen,
+        "optimiser": emulator.state.message,
         "diagnostics": rows.to_dict("records"),
     }
 

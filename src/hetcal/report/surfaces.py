@@ -159,12 +159,19 @@ def _surface(
 
     lowest = np.unravel_index(np.argmin(mean), mean.shape)
     others = " The other parameters stand at the best fit." if space.dimension > 2 else ""
+    line = ""
+    if divided:
+        line = " On the best fit's side of the white dashed lines nothing is ruled out yet"
+        line += (
+            "; the ranges in the table are wider, as they let the other parameters vary too."
+            if others
+            else "."
+        )
     return picture(
         f"loss-{i}-{j}",
         f"Emulated mean loss over {a.title} and {b.title}: lowest, {number(mean.min())}, near "
         f"{number(x[lowest[1]])} and {number(y[lowest[0]])}; highest {number(mean.max())}.",
-        f"{a.name} and {b.name}.{others}"
-        + (" On the best fit's side of the white dashed lines nothing is ruled out yet." if divided else ""),
+        f"{a.name} and {b.name}.{others}{line}",
         paint,
         height=4.1,
     )

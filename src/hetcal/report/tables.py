@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.report.words import emulated_as, loss_name, number, value_of, with_error
+from hetcal.report.words import data_of, emulated_as, loss_name, number, value_of, with_error
 from hetcal.simulators import fingerprint, settings
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ def ties(findings: Findings) -> Table | None:
     rows = [
         [label, *(value_of(p, theta[p.name]) for p in space.parameters)] for label, theta in labelled.items()
     ]
-    caption = "Ties: other finalists whose mean loss on the same seeds is within two standard errors of the best fit's."
+    caption = (
+        "Ties: other finalists whose mean loss cannot be told from the best fit's on the same random seeds (the "
+        "difference is within two standard errors)"
+    )
     return Table(caption, ["", *space.names], rows)
 
 
@@ -98,13 +101,13 @@ def losses(findings: Findings) -> Table:
     """Mean loss of each target at the winner."""
     best, problem = findings.result.best, findings.result.problem
     rows = [
-        [t.name, loss_name(t), f"{t.weight:g}", str(t.observed.size), number(best.losses[t.name])]
+        [_titled(t), loss_name(t), f"{t.weight:g}", str(t.observed.size), number(best.losses[t.name])]
         for t in problem.run_targets
     ]
     if len(rows) > 1:
         total = str(sum(t.observed.size for t in problem.run_targets if t.weight > 0))
         rows.append(["total", "weighted sum", "", total, with_error(best.loss, best.loss_se)])
-    caption = f"Mean loss at the best fit, over {best.replicates} fresh runs"
+    caption = f"Mean loss at the best fit, over {best.replicates} fresh runs; data: how many observed numbers"
     if any(t.weight == 0 for t in problem.run_targets):
         caption += "; a target of weight 0 is shown but not counted"
     return Table(caption, ["target", "loss", "weight", "data", "mean loss"], rows)
@@ -127,9 +130,9 @@ def misses(check: Check) -> Table | None:
             [check.place(index), number(observed), number(middle), f"{number(low)} to {number(high)}", side]
         )
     return Table(
-        f"What the model does not reproduce in {check.target.name}: {len(rows)} of {check.outside.size} data outside "
-        "of the band that holds 90 % of the runs at the best fit",
-        ["datum", "observed", "median run", "90 % of runs", "where it lies"],
+        f"What the model does not reproduce in {data_of(check.target)}: {len(rows)} of {check.outside.size} data "
+        "points outside of the band that holds 90 % of the runs at the best fit",
+        ["data point", "observed", "median run", "90 % of runs", "where it lies"],
         rows,
     )
 
@@ -157,8 +160,8 @@ def diagnostics(findings: Findings, emulator: str) -> Table:
     ]
     fitted = findings.result.emulators[emulator]
     return Table(
-        f"Emulator of {emulator}: {fitted.state.mult.sum():,} runs at {len(fitted.state.Z0):,} parameter sets; "
-        f"{_NOISE[fitted.choice.chosen]}; loss y emulated as {emulated_as(fitted)}",
+        f"Emulator of the loss of {emulator}: {fitted.state.mult.sum():,} runs at {len(fitted.state.Z0):,} parameter "
+        f"sets; {_NOISE[fitted.choice.chosen]}; loss y emulated as {emulated_as(fitted)}",
         ["diagnostic", "value", "expected", "verdict", "advice"],
         rows,
     )
@@ -176,10 +179,24 @@ def runs(findings: Findings) -> Table:
             rows.append(_counts(label, len(asked), made))
     rows.append(_counts("all", len(asks), findings.runs))
     return Table(
-        "Runs by purpose. A partial run gave some outputs only. Simulating seconds are summed over processes and "
-        "include runs that an earlier study had made.",
+        "Runs by purpose. Finalists are the best sets of the search, compared once more. A partial run gave some "
+        "outputs only. Simulating seconds are summed over processes and include runs that an earlier study had made.",
         ["purpose", "parameter sets", "runs", "failed", "partial", "simulating (s)"],
         rows,
+    )
+
+
+def repeated_sets(findings: Findings) -> str:
+    """Why more parameter sets were asked for than there are; empty where none was asked for again."""
+    result = findings.result
+    asks = result.ledger.asks(result.study, result.problem.simulator)
+    trained = asks[asks["purpose"].isin(("given", "design", "search"))]
+    distinct = len(trained.drop_duplicates(list(result.problem.space.names)))
+    if distinct == len(trained):
+        return ""
+    return (
+        f"Design and search asked {len(trained):,} times for {distinct:,} different parameter sets: the search may "
+        "return to a promising one, with new random seeds."
     )
 
 
@@ -208,18 +225,11 @@ def failure_places(findings: Findings) -> Table | None:
     """Share of failed runs in each quarter of each parameter's prior."""
     if not findings.failed.any():
         return None
-    space = findings.result.problem.space
-    unit = space.to_unit(findings.runs[list(space.names)].to_numpy(dtype=float))
     rows = []
-    for j, parameter in enumerate(space.parameters):
-        quarter = np.minimum((4 * unit[:, j]).astype(int), 3)
-        ends = space.from_unit(np.linspace(0, 1, 5)[:, None].repeat(space.dimension, axis=1))[:, j]
-        cells = []
-        for q in range(4):
-            here = quarter == q
-            count = f"{findings.failed[here].sum():,} of {here.sum():,}" if here.any() else "no run"
-            cells.append(f"{count} ({number(ends[q], 2)} to {number(ends[q + 1], 2)})")
-        rows.append([parameter.name, *cells])
+    for name, quarters in findings.quarters.items():
+        counts = (f"{q.failed:,} of {q.total:,}" if q.total else "no run" for q in quarters)
+        ends = (f"({number(q.low, 2)} to {number(q.high, 2)})" for q in quarters)
+        rows.append([name, *map(" ".join, zip(counts, ends, strict=True))])
     return Table(
         "Where runs failed: failed of all runs in each quarter of the prior (by probability), with the quarter's ends",
         ["parameter", "lowest quarter", "second", "third", "highest quarter"],
@@ -241,8 +251,11 @@ def failure_share(findings: Findings) -> str:
 
 def method_settings(findings: Findings) -> Table:
     """Every setting of the method."""
-    rows = [[name, str(value)] for name, value in findings.result.method.settings().items()]
-    return Table(f"Settings of {type(findings.result.method).__name__}", ["setting", "value"], rows)
+    result = findings.result
+    # The method's own emulator does not know yet which transform each target's loss takes.
+    rows = [[f"emulator of {name}", repr(fitted)] for name, fitted in result.emulators.items()]
+    rows += [[n, str(value)] for n, value in result.method.settings().items() if n != "emulator"]
+    return Table(f"Settings of {type(result.method).__name__}", ["setting", "value"], rows)
 
 
 def simulator(findings: Findings) -> Table:
@@ -256,6 +269,10 @@ def simulator(findings: Findings) -> Table:
 def versions(findings: Findings) -> Table:
     """Versions of what the numbers hang on."""
     return Table("Versions", ["package", "version"], [list(item) for item in findings.versions.items()])
+
+
+def _titled(target: Any) -> str:
+    return f"{target.name}: {target.label}" if target.label else target.name
 
 
 def _short(value: Any) -> str:

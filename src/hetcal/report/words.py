@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from hetcal.parameters import Parameter
     from hetcal.report.findings import Check, Findings
 
+# Sections of the report in their order: what a link calls them, and their headings.
+SECTIONS = {
+    "data": "Data and model at the best fit",
+    "parameters": "Parameters",
+    "loss": "The loss over the parameters",
+    "convergence": "How the search went",
+    "sensitivity": "Which parameters matter",
+    "emulators": "Can the emulator be trusted?",
+    "runs": "Runs, failures, time",
+    "reproduce": "How to reproduce it",
+    "story": "What this study is about",
+}
+NO_ESTIMATE = (
+    "The best fit minimises the mean loss of single runs, and so also prefers parameters whose runs vary little from "
+    "seed to seed; it is not an estimate of the true values and the ranges are no confidence intervals. An interval "
+    "comes from hc.Posterior (an emulated likelihood) or hc.ParticleMCMC."
+)
 _NAMED = 3  # parameters that a sentence names; the table has all
 _LOSSES = {
     "rss": "sum of squares",
@@ -89,11 +106,32 @@ def called(parameter: Parameter) -> str:
     return f"{parameter.label} ({parameter.name})" if parameter.label else parameter.name
 
 
+def data_of(target: Any) -> str:
+    """What a sentence calls the data of a target."""
+    return target.label or target.name
+
+
+def section(name: str) -> int:
+    """Number of a section of the report."""
+    return list(SECTIONS).index(name) + 1
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with two digits.
+
+    Examples
+    --------
+    >>> percent(0.1423), percent(0.0)
+    ('14 %', 'less than 0.01 %')
+    """
+    return f"{number(100 * share, 2)} %" if share >= 1e-4 else "less than 0.01 %"
+
+
 def loss_title(findings: Findings) -> str:
     """What the total loss is, for axes and captions."""
     counted = [t for t in findings.result.problem.run_targets if t.weight > 0]
     if len(counted) == 1:
-        return f"loss of {counted[0].name} ({loss_name(counted[0])})"
+        return f"loss of {data_of(counted[0])} ({loss_name(counted[0])})"
     return f"total loss (weighted sum of {len(counted)} targets)"
 
 
@@ -120,23 +158,30 @@ def _best(findings: Findings) -> str:
     if space.dimension > len(named):
         values.append(f"{space.dimension - len(named)} more (table below)")
     text = (
-        f"The model fits best at {listed(values)}, where its mean loss is "
-        f"{with_error(best.loss, best.loss_se)} over {best.replicates} fresh runs"
+        f"The model fits best at {listed(values)}, where its mean loss is {with_error(best.loss, best.loss_se)} over "
+        f"{best.replicates} fresh runs (± is one standard error)"
     )
     if not math.isfinite(best.noise_floor):
         return text + "."
-    floor = (
-        f"{number(best.noise_floor)} that chance alone would cost if the model were right (the noise floor)"
+    chance = f"the {number(best.noise_floor)} that chance alone would cost if the model were right (the noise floor)"
+    gap = with_error(abs(best.loss - best.noise_floor), findings.gap_se)
+    where = against_floor(findings)
+    if where == "near":
+        return f"{text}, which cannot be told from {chance}; the difference is {gap}."
+    if where == "above":
+        return f"{text}, by {gap} above {chance}, so it does not reproduce the data fully."
+    return (
+        f"{text}, by {gap} below the {number(best.noise_floor)} that the model's own runs lose against each other (the "
+        "noise floor): parameters whose runs vary much raise that floor, so this alone is no proof of a good fit."
     )
-    if at_noise_floor(findings):
-        return f"{text}, which cannot be told from the {floor}."
-    return f"{text}, above the {floor}, so it does not reproduce the data fully."
 
 
-def at_noise_floor(findings: Findings) -> bool:
-    """Whether the winner's loss is within two standard errors of its noise floor, or below."""
-    best = findings.result.best
-    return best.loss - best.noise_floor <= 2 * best.loss_se
+def against_floor(findings: Findings) -> str:
+    """Where the winner's loss lies by two standard errors: "above" its noise floor, "near" or "below" it."""
+    gap = findings.result.best.loss - findings.result.best.noise_floor
+    if abs(gap) <= 2 * findings.gap_se:
+        return "near"
+    return "above" if gap > 0 else "below"
 
 
 def _in_order(findings: Findings) -> list[str]:
@@ -146,18 +191,37 @@ def _in_order(findings: Findings) -> list[str]:
     return [name for name in space.names if name in named]
 
 
+def not_identified(findings: Findings) -> list[str]:
+    """Parameters whose range spans nearly all of the prior, or whose ties lie half of it apart."""
+    result, space = findings.result, findings.result.problem.space
+    sets = space.to_unit(np.vstack([space.array(theta) for theta in (result.best.theta, *result.best.ties)]))
+    apart = np.ptp(sets, axis=0) > 0.5
+    wide = result.ranges.table["share"].to_numpy() > 0.9
+    return [name for name, unclear in zip(space.names, apart | wide, strict=True) if unclear]
+
+
 def _left(findings: Findings) -> str:
-    space, table = findings.result.problem.space, findings.result.ranges.table.set_index("parameter")
-    named = [n for n in _in_order(findings) if table.loc[n, "share"] < 0.9]
-    wide = [n for n in _in_order(findings) if n not in named]
-    ranges = [
+    space, ranges = findings.result.problem.space, findings.result.ranges
+    table = ranges.table.set_index("parameter")
+    unclear = not_identified(findings)
+    spans = [
         f"{n} from {value_of(space[n], table.loc[n, 'low'])} to {quantity(space[n], table.loc[n, 'high'])}"
-        for n in named
+        for n in _in_order(findings)
+        if table.loc[n, "share"] <= 0.9
     ]
-    whole = [f"nearly the whole prior of {listed(wide)}"] if wide else []
+    whole = [n for n in unclear if table.loc[n, "share"] > 0.9]
+    if whole:
+        alone = "each parameter alone" if len(whole) == space.dimension else f"{listed(whole)} alone"
+        spans.append(
+            f"{alone} still {'spans' if len(whole) in (1, space.dimension) else 'span'} nearly all of the prior"
+        )
+    start = "Not ruled out yet: "
+    if unclear:
+        start = f"These data and runs do not identify {listed(unclear)}; not ruled out yet: "
+    left = f"{'jointly ' if space.dimension > 1 else ''}{percent(ranges.volume)} of the prior"
     return (
-        f"Not ruled out yet: {listed(ranges + whole)}; this is what the runs so far leave to be checked and carries "
-        "no probability."
+        f"{start}{left}; {listed(spans)}. "
+        "This is what the runs so far leave to be checked and carries no probability."
     )
 
 
@@ -168,11 +232,8 @@ def _missed(findings: Findings) -> str:
             count = int(check.outside.sum())
             single = check.outside.size == 1
             few = f" ({missed_places(check)})" if count <= 6 and not single else ""
-            parts.append(
-                check.target.name
-                if single
-                else f"{count} of {check.outside.size} data of {check.target.name}{few}"
-            )
+            name = data_of(check.target)
+            parts.append(name if single else f"{count} of {check.outside.size} data points of {name}{few}")
     matters = [f"{name} ({index})" for name, index in _most_sensitive(findings)]
     drives = f"the loss depends most on {listed(matters)} (total sensitivity, at most 1)"
     if parts:
@@ -182,7 +243,7 @@ def _missed(findings: Findings) -> str:
         )
     if not any(len(check.simulated) for check in findings.checks):
         return f"No fresh run gave every output, so data and model could not be compared; {drives}."
-    return f"Every datum lies within the band that holds 90 % of the runs at the best fit; {drives}."
+    return f"Every data point lies within the band that holds 90 % of the runs at the best fit; {drives}."
 
 
 def missed_places(check: Check) -> str:
@@ -190,8 +251,7 @@ def missed_places(check: Check) -> str:
     where = [", ".join(str(i) for i in index) for index in np.argwhere(check.outside)]
     if check.outside.ndim > 1:
         where = [f"({place})" for place in where]
-    many = {"day": "days", "datum": "data"}
-    return f"{check.axis if len(where) == 1 else many[check.axis]} {listed(where)}"
+    return f"{check.axis}{'' if len(where) == 1 else 's'} {listed(where)}"
 
 
 def _most_sensitive(findings: Findings) -> list[tuple[str, str]]:
@@ -199,41 +259,23 @@ def _most_sensitive(findings: Findings) -> list[tuple[str, str]]:
     return [(name, f"{total[name]:.2f}") for name in findings.ranked[:2]]
 
 
-def cautions(findings: Findings) -> list[str]:
-    """What a reader should know before using the answer."""
-    result = findings.result
-    notes = []
-    counted = [check.outside for check in findings.checks if check.target.weight > 0]
-    outside = sum(int(o.sum()) for o in counted)
-    if at_noise_floor(findings) and outside > 0.2 * sum(o.size for o in counted):
-        notes.append(
-            "The mean loss is no higher than chance alone would make it, and yet more than one datum in five lies "
-            "outside of the bands: this loss is a weak judge of the fit, so look at the first figure."
-        )
-    if result.best.ties:
-        count = len(result.best.ties)
-        notes.append(
-            f"{count} other parameter {'set' if count == 1 else 'sets'} could not be told from the best fit on the "
-            "same random seeds; the parameter table lists them."
-        )
-    for row in result.ranges.table.itertuples():
-        prior = result.problem.space[row.parameter].prior
-        reaches = {"lower": prior.cdf(row.low) < 0.01, "upper": prior.cdf(row.high) > 0.99}
-        ends = [end for end, there in reaches.items() if there and row.share < 0.9]
-        if ends:
-            notes.append(
-                f"What is not ruled out of {row.parameter} reaches the {listed(ends)} end of its prior: a wider prior "
-                "may hold better values."
-            )
-    bad = findings.diagnostics[findings.diagnostics["verdict"] == "bad"]
-    for name, rows in bad.groupby("emulator", sort=False):
-        notes.append(
-            f"The emulator of {name} fails {len(rows)} of its checks (section 7), so ranges and sensitivities that "
-            "rest on it may be wrong."
-        )
-    if result.best.optimism > 2 * result.best.loss_se:
-        notes.append(
-            f"The search had believed a loss of {number(result.best.believed)} at the best fit, too good by "
-            f"{number(result.best.optimism)}; the value above comes from fresh runs and is not affected."
-        )
-    return notes
+def optimism(findings: Findings) -> str:
+    """What the search believed of the best fit, beside what fresh runs gave."""
+    best = findings.result.best
+    side = "better" if best.optimism > 0 else "worse"
+    return (
+        f"At the best fit the search had believed a loss of {number(best.believed)}, {number(abs(best.optimism))} "
+        f"{side} than the {with_error(best.loss, best.loss_se)} of its fresh runs (this difference is its optimism)."
+    )
+
+
+def convergence_of(emulator: Any) -> str:
+    """How the optimisation behind an emulator ended."""
+    message = emulator.state.message
+    if "CONVERGENCE" in message:
+        return "converged"
+    if message == "NEW_X" or "ITERATIONS" in message.upper():
+        return "stopped at the limit of iterations, most often with the noise model still gaining a little"
+    if message == "updated" or "All hyperparameters given" in message:
+        return "needed no optimisation: its hyperparameters were given"
+    return f"failed: {message}"
