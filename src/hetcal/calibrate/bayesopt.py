@@ -189,7 +189,7 @@ class BayesianCalibration:
                     executor=opened,
                     time_limit=time_limit,
                     retry_failed=retry_failed,
-                    progress=progress,
+                    progress=False if progress is False else None,
                 )
                 search.seconds["simulating"] += time.perf_counter() - started
 
