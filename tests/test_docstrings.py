@@ -20,6 +20,7 @@ WITH_R = (
     "hetcal.diagnostics",
     "hetcal.emulators",
     "hetcal.rbridge",
+    "hetcal.report",
 )
 
 # Rooms that list what they offer in __all__, and modules that offer every public name they define.
@@ -35,9 +36,6 @@ def examples_of(module: ModuleType) -> list[doctest.DocTest]:
     found = doctest.DocTestFinder().find(module, globs={}, extraglobs={"__name__": "__main__"})
     return [test for test in found if test.examples]
 
-
-# Written by others at this moment; their examples follow.
-TO_FOLLOW = ("hetcal.report", "hetcal.studies", "hetcal.calibrate.bayesopt")
 
 MODULES = [import_module(found.name) for found in pkgutil.walk_packages(hetcal.__path__, "hetcal.")]
 WITH_EXAMPLES = [module for module in MODULES if examples_of(module)]
@@ -70,8 +68,6 @@ def defined_in(module: ModuleType, name: str, value: Any) -> bool:
 def test_examples_run_in_a_new_session(module: ModuleType, request: pytest.FixtureRequest) -> None:
     if module.__name__.startswith(WITH_R):
         request.getfixturevalue("needs_r")
-    if module.__name__.startswith(TO_FOLLOW):
-        request.applymarker(pytest.mark.xfail(strict=False))
     heard: list[str] = []
     runner = doctest.DocTestRunner(verbose=False)
     for test in examples_of(module):
@@ -84,10 +80,8 @@ def test_the_examples_of_the_package_are_found() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(public_names()))
-def test_public_names_have_an_example_that_is_not_skipped(name: str, request: pytest.FixtureRequest) -> None:
+def test_public_names_have_an_example_that_is_not_skipped(name: str) -> None:
     value = public_names()[name]
-    if value.__module__.startswith(TO_FOLLOW):
-        request.applymarker(pytest.mark.xfail(strict=False))
     text = inspect.getdoc(value) or ""
     assert "Examples\n--------\n" in text, f"{name} has no Examples section"
     assert "doctest: +SKIP" not in text, f"{name} has an example that is never run"

@@ -58,8 +58,15 @@ def write_report(
 
     Examples
     --------
-    >>> write_report(result, "results/flu")  # doctest: +SKIP
-    PosixPath('results/flu/report.html')
+    >>> from tempfile import TemporaryDirectory
+    >>> import hetcal as hc
+    >>> from hetcal.report import write_report
+    >>> problem = hc.studies.flu1978.study().problem
+    >>> result = hc.BayesianCalibration(problem, initial=20, batch=2, rounds=1).run(seed=1)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_report(result, folder).name
+    ...
+    'report.html'
     """
     folder = Path(folder)
     findings = gather(result, study)
@@ -81,6 +88,7 @@ def file_names(names: list[str]) -> dict[str, str]:
 
     Examples
     --------
+    >>> from hetcal.report.html import file_names
     >>> file_names(["in_bed", "a/b", "a b"])
     {'in_bed': 'in_bed', 'a/b': 'a_b', 'a b': 'a_b-2'}
     """

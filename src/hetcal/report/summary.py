@@ -91,6 +91,8 @@ def plain(value: Any) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from hetcal.report.summary import plain
     >>> plain({"a": np.array([1.0, np.nan]), "b": np.int64(3)})
     {'a': [1.0, None], 'b': 3}
     """

@@ -48,6 +48,7 @@ def number(value: float, digits: int = 3) -> str:
 
     Examples
     --------
+    >>> from hetcal.report.words import number
     >>> number(2.20536), number(15234.7), number(0.00001234)
     ('2.21', '15,235', '1.23e-05')
     >>> number(6.0)
@@ -69,6 +70,7 @@ def with_error(value: float, error: float) -> str:
 
     Examples
     --------
+    >>> from hetcal.report.words import with_error
     >>> with_error(201.2389, 8.04)
     '201.2 ± 8.0'
     """
@@ -121,6 +123,7 @@ def percent(share: float) -> str:
 
     Examples
     --------
+    >>> from hetcal.report.words import percent
     >>> percent(0.1423), percent(0.0)
     ('14 %', 'less than 0.01 %')
     """

@@ -92,7 +92,8 @@ def study(budget: str = "quick") -> Study:
 
     Examples
     --------
-    >>> study("quick").problem
+    >>> import hetcal as hc
+    >>> hc.studies.flu1978.study("quick").problem
     Problem(StochasticSIR: R0, infectious_days, I0 -> in_bed)
     """
     if budget not in BUDGETS:

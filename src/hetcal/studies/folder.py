@@ -44,6 +44,8 @@ class Folder:
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> from hetcal.studies.folder import Folder
     >>> Folder(Path("results/flu1978")).ledger_path.name
     'ledger.sqlite'
     """

@@ -60,6 +60,7 @@ class Study:
     >>> @hc.simulator(parameters=["rate"], outputs={"cases": (3,)}, version="1")
     ... def outbreak(theta, seed):
     ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"], 3)}
+    ...
     >>> problem = hc.Problem(
     ...     hc.Space([hc.Parameter("rate", hc.uniform(1, 50))]),
     ...     outbreak,
@@ -74,8 +75,6 @@ class Study:
     ... )
     >>> study
     Study('outbreak': outbreak by BayesianCalibration)
-    >>> study.run(seed=1).report("results/outbreak")  # doctest: +SKIP
-    PosixPath('results/outbreak/report.html')
     """
 
     name: str
@@ -133,7 +132,8 @@ def load(which: str, budget: str | None = None) -> Study:
 
     Examples
     --------
-    >>> load("flu1978", "full").method.rounds
+    >>> import hetcal as hc
+    >>> hc.studies.load("flu1978", "full").method.rounds
     25
     """
     if budget is not None and budget not in BUDGETS:
