@@ -250,8 +250,15 @@ class GaussianProcess:
         """Posterior covariance of the mean between two sets of points (m1, d) and (m2, d); (m1, m2)."""
         w1, t1 = self.whiten(X1)
         w2, t2 = (w1, t1) if X2 is X1 else self.whiten(X2)
-        prior = correlation(X1, X2, self.theta, self.covariance)
-        return self.scale * (prior - w1.T @ w2 + np.outer(t1, t2) / self._ones.sum())
+        out = correlation(X1, X2, self.theta, self.covariance)
+
+        def block(rows: slice) -> None:
+            out[rows] -= w1.T[rows] @ w2
+            out[rows] += np.outer(t1[rows] / self._ones.sum(), t2)
+            out[rows] *= self.scale
+
+        in_blocks(block, len(X1), 256)
+        return out
 
     @one_blas_thread
     def covariance_to(self, X: np.ndarray, white: tuple[np.ndarray, np.ndarray], j: int) -> np.ndarray:
@@ -266,7 +273,14 @@ class GaussianProcess:
     def sample(self, X: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """Joint draws of the mean at points (m, d) from standard normals (n, m); (n, m)."""
         mean, _ = self.predict(X, variance=False)
-        return mean + normals @ square_root(self.covariance_between(X, X)).T
+        root = square_root(self.covariance_between(X, X))
+        out = np.empty(normals.shape)
+
+        def block(rows: slice) -> None:
+            np.add(mean, normals[rows] @ root.T, out=out[rows])
+
+        in_blocks(block, len(normals), 128)
+        return out
 
     @one_blas_thread
     def leave_one_out(self, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -284,7 +298,9 @@ class GaussianProcess:
 def square_root(covariance: np.ndarray) -> np.ndarray:
     """A matrix R with R R^T = covariance, to rounding, for a matrix that may be singular."""
     jitter = 1e-12 * float(np.mean(np.diag(covariance)))
-    root, info = lapack.dpotrf(covariance + jitter * np.eye(len(covariance)), lower=1, clean=1)
+    steadied = np.array(covariance, order="F")
+    steadied[np.diag_indices_from(steadied)] += jitter
+    root, info = lapack.dpotrf(steadied, lower=1, clean=1, overwrite_a=1)
     if info == 0:
         return root
     values, vectors = np.linalg.eigh(covariance)
