@@ -50,6 +50,7 @@ def start(simulator: bytes) -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     import cloudpickle
 
+    # Bytes from this user's own parent process, never from a file.
     try:
         _state["simulator"] = cloudpickle.loads(simulator)
     except Exception as error:

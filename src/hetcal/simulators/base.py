@@ -113,6 +113,7 @@ def _load_function_simulator(function: bytes, *fields: Any) -> FunctionSimulator
     """The other end of FunctionSimulator.__reduce__."""
     import cloudpickle
 
+    # Bytes from this user's own parent process, never from a file.
     return FunctionSimulator(cloudpickle.loads(function), *fields)
 
 
