@@ -110,10 +110,9 @@ class FunctionSimulator:
 
 
 def _load_function_simulator(function: bytes, *fields: Any) -> FunctionSimulator:
-    """The other end of FunctionSimulator.__reduce__."""
+    """The other end of FunctionSimulator.__reduce__: bytes from the user's own process, never from a file."""
     import cloudpickle
 
-    # Bytes from this user's own parent process, never from a file.
     return FunctionSimulator(cloudpickle.loads(function), *fields)
 
 
