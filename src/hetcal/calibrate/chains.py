@@ -1,8 +1,13 @@
-"""Whether Markov chains have met: split R-hat and effective sample size."""
+"""What posterior draws say: whether chains have met (split R-hat, effective sample size), and intervals."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def split_rhat(draws: np.ndarray) -> float:
@@ -87,3 +92,13 @@ def _halves(draws: np.ndarray) -> np.ndarray:
     """Each chain cut in two, (2 chains, n // 2)."""
     n = draws.shape[1] // 2
     return np.concatenate([draws[:, :n], draws[:, -n:]])
+
+
+def central_intervals(samples: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Median and ends of the equal-tailed intervals of each column of samples: parameter, median, low, high."""
+    import pandas as pd
+
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level!r}: give a probability between 0 and 1, such as 0.9")
+    low, median, high = samples.quantile([0.5 - 0.5 * level, 0.5, 0.5 + 0.5 * level]).to_numpy()
+    return pd.DataFrame({"parameter": list(samples.columns), "median": median, "low": low, "high": high})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.calibrate.chains import effective_sample_size, split_rhat
+from hetcal.calibrate.chains import central_intervals, effective_sample_size, split_rhat
 from hetcal.calibrate.particle import ObservedSeries, check_particles, filter_log_likelihood
 from hetcal.observation import Observation
 from hetcal.parameters import Space
@@ -95,7 +95,7 @@ class ParticleMCMC:
     ...     burn_in=30,
     ... )
     >>> method.run(seed=1).intervals(0.9).columns.tolist()    # a real answer takes the default iterations
-    ['parameter', 'low', 'high']
+    ['parameter', 'median', 'low', 'high']
     """
 
     space: Space
@@ -361,13 +361,8 @@ class ParticlePosterior:
         return space.frame(space.from_unit(self.unit.reshape(-1, space.dimension)))
 
     def intervals(self, level: float = 0.9) -> pd.DataFrame:
-        """Equal-tailed intervals: columns parameter, low, high."""
-        import pandas as pd
-
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"level is {level!r}: give a probability between 0 and 1, such as 0.9")
-        ends = self.samples.quantile([0.5 - 0.5 * level, 0.5 + 0.5 * level]).to_numpy()
-        return pd.DataFrame({"parameter": self.method.space.names, "low": ends[0], "high": ends[1]})
+        """Equal-tailed intervals: columns parameter, median, low, high."""
+        return central_intervals(self.samples, level)
 
     @property
     def summary(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetcal.calibrate.chains import central_intervals
 from hetcal.calibrate.summaries import Summaries, learn_summaries, observe
 from hetcal.designs import sobol, sobol_points
 from hetcal.emulators.bernoulli import BernoulliGP, fit_bernoulli
@@ -318,12 +319,7 @@ class PosteriorResult:
         pandas.DataFrame
             parameter, median, low, high, natural units.
         """
-        import pandas as pd
-
-        if not 0 < level < 1:
-            raise ValueError(f"level is a probability between 0 and 1, not {level!r}")
-        low, median, high = self.samples.quantile([(1 - level) / 2, 0.5, (1 + level) / 2]).to_numpy()
-        return pd.DataFrame({"parameter": self.samples.columns, "median": median, "low": low, "high": high})
+        return central_intervals(self.samples, level)
 
 
 def _emcee(
