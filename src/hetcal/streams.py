@@ -20,6 +20,9 @@ PURPOSES = {
     "emulator": 8,
     "bootstrap": 9,
     "reporting": 10,
+    "predictive": 11,
+    "scenarios": 12,
+    "recovery": 13,
 }
 
 _HASH_BITS = 48

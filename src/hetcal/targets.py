@@ -202,15 +202,15 @@ class Target(_Observed):
         self._refuse_non_finite(out, valid)
         return out
 
+    def compared(self, simulated: np.ndarray) -> np.ndarray:
+        """What is compared with the data: the statistic of each of n finite runs (n, *shape); (n, *observed.shape)."""
+        reduced = np.asarray(self._reduced(np.asarray(simulated, dtype=float)))
+        return reduced.reshape(len(reduced), *self.observed.shape)
+
     def pair_losses(self, reference: np.ndarray, simulated: np.ndarray) -> np.ndarray:
         """Loss of runs against other runs in the place of the data, both (n, *shape) and finite; (n,)."""
-        reference, simulated = self._reduced(reference), self._reduced(simulated)
-        n = len(simulated)
         return self.family.evaluate(
-            reference.reshape(n, *self.observed.shape),
-            simulated.reshape(n, *self.observed.shape),
-            self._floor,
-            self._extra,
+            self.compared(reference), self.compared(simulated), self._floor, self._extra
         )
 
     def _reduced(self, simulated: np.ndarray) -> np.ndarray:

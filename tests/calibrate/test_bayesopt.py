@@ -237,7 +237,7 @@ def test_a_known_location_gets_replicates_and_not_a_twin(needs_r):
     theta = found.history[["a", "b"]].to_numpy()
     unit = SPACE.to_unit(theta)
     assert not np.array_equal(SPACE.from_unit(unit), theta)
-    search = calibration._search(ledger, 3, print)
+    search = calibration._view(ledger, 3, print)
     assert np.array_equal(search.natural(unit), theta[:, ::-1])
     X = found.emulators["y"].state.X0
     apart = np.abs(X[:, None] - X[None]).max(axis=2) + np.eye(len(X))

@@ -104,12 +104,14 @@ def test_discrepancy_and_observation_error_widen_the_interval(r, ledger):
     assert width(observation={"y": GaussianObservation(0.3)}) > 1.3 * plain
 
 
-def test_runs_that_share_seeds_between_locations_are_left_out(ledger):
+def test_runs_that_share_seeds_between_locations_are_left_out(r, ledger):
     more = hc.Ledger()
     more.add_runs(frame_of(ledger), line)
     hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 8, seed=9), ledger=more, seeds=range(5))
-    unit, _, _ = Posterior(problem()).training_data(more, seed=1)
-    assert len(unit) == 480
+    todo = Posterior(problem()).ask(more, seed=1)
+    taken = more.asks(Posterior(problem()).study_name(1), line)
+    assert set(taken["purpose"]) == {"given"} | set(todo["purpose"])
+    assert sum(map(len, taken.loc[taken["purpose"] == "given", "seeds"])) == 480
 
 
 def frame_of(ledger):
@@ -138,10 +140,9 @@ def test_flu_intervals_cover_what_they_claim(r):
         alive=lambda data: data["in_bed"].sum(axis=1) > 60,
         initial=100,
         replicates=8,
+        predictive=0,
     )
-    ledger = hc.Ledger()
-    hc.run_ensemble(study, hc.designs.sobol(space, 100, seed=2), replicates=8, ledger=ledger, seed=2)
-    likelihood = posterior.fit(ledger, seed=2)
+    likelihood = posterior.run(seed=2).likelihood
     rng = np.random.default_rng(5)
     truth = rng.random((300, 3))
     data = rng.poisson(np.maximum(model.batch(space.from_unit(truth), np.arange(300))["in_bed"], 0.5)).astype(
@@ -191,19 +192,39 @@ def test_summaries_refuse_what_cannot_be_learned():
     unit = np.repeat(rng.random((40, 3)), 2, axis=0)
     location = np.repeat(np.arange(40), 2)
     with pytest.raises(ValueError, match="every output is the same in all runs"):
-        learn_summaries(problem(), {"y": np.ones((80, 6))}, unit, location)
+        learn_summaries(problem().run_targets, {"y": np.ones((80, 6))}, unit, location, SPACE.names)
     with pytest.raises(
         ValueError, match="3 locations are too few to learn summaries of 3 parameters: run at least 16"
     ):
-        learn_summaries(problem(), {"y": rng.random((6, 6))}, unit[:6], location[:6])
+        learn_summaries(problem().run_targets, {"y": rng.random((6, 6))}, unit[:6], location[:6], SPACE.names)
     with pytest.raises(ValueError, match=r"say nothing about any parameter .*a -?0\.\d"):
-        learn_summaries(problem(), {"y": rng.random((80, 6))}, unit, location)
+        learn_summaries(problem().run_targets, {"y": rng.random((80, 6))}, unit, location, SPACE.names)
 
 
-def test_no_usable_runs(ledger):
-    empty = hc.Ledger()
-    hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 4, seed=1), ledger=empty, seeds=[1, 2])
-    with pytest.raises(
-        ValueError, match="no usable runs of 'line' inside of the priors .each location needs"
-    ):
-        Posterior(problem()).run(empty)
+def test_a_ledger_without_usable_runs_gets_a_design():
+    shared = hc.Ledger()
+    hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 4, seed=1), ledger=shared, seeds=[1, 2])
+    todo = Posterior(problem(), initial=30, replicates=4).ask(shared)
+    assert (todo["purpose"] == "design").sum() == len(todo) == 120
+
+
+def test_targets_of_weight_0_are_held_out_and_statistics_are_taken(r, ledger):
+    def ends(y):
+        return y[[0, -1]]
+
+    targets = [
+        hc.Target("y", observed=OBSERVED[[0, -1]], statistic=ends, loss="gaussian", sd=SD),
+        hc.Target("flat", observed=[1.0], loss="gaussian", sd=1, weight=0),
+    ]
+    two = hc.Problem(SPACE, line, targets)
+    method = Posterior(two, emulator=CONSTANT, predictive=20)
+    result = method.run(ledger, seed=1)
+    assert [t.name for t in method.held_out] == ["flat"]
+    # y0 has mean a, y5 mean a + b: their errors are those of one and of two data.
+    b = result.samples["b"].std()
+    assert 0.1 < result.samples["a"].std() < 0.2 and 0.14 < b < 0.28
+    runs = result.predictive_runs()
+    assert runs["outputs"]["y"].shape == (20, 6)
+    assert np.array_equal(runs["theta"], result.samples.iloc[:20].to_numpy())
+    with pytest.raises(ValueError, match="every target has weight 0"):
+        Posterior(hc.Problem(SPACE, line, targets[1:]))

@@ -2,7 +2,8 @@
 
 from hetcal.calibrate.bayesopt import BayesianCalibration
 from hetcal.calibrate.particle_mcmc import ParticleMCMC, ParticlePosterior
-from hetcal.calibrate.posterior import Posterior, PosteriorResult
+from hetcal.calibrate.posterior import Posterior
+from hetcal.calibrate.posterior_result import PosteriorResult
 from hetcal.calibrate.result import CalibrationResult
 from hetcal.calibrate.winner import Winner
 

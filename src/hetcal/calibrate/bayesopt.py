@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hetcal.acquisition import LCB, candidate_points
+from hetcal.calibrate.method import Method
 from hetcal.calibrate.result import CalibrationResult, build_history
-from hetcal.calibrate.search import Runs, Search, of_purpose, speaker, warn_of_other_versions
+from hetcal.calibrate.search import Search
+from hetcal.calibrate.study_runs import Runs, of_purpose
 from hetcal.calibrate.winner import compare_finalists, fresh_block, honest_winner
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
-from hetcal.ensemble import execute, open_executor
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
-from hetcal.simulators.identity import content_hash, fingerprint
 from hetcal.streams import check_seed, generator, simulator_seeds
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ _COUNTS = {
 
 
 @dataclass(frozen=True, eq=False)
-class BayesianCalibration:
+class BayesianCalibration(Method[Search, CalibrationResult]):
     """Calibrate a noisy simulator with an emulator a target and a lower confidence bound.
 
     A first design with replicates; then rounds of fit, choose, simulate; then finalists on common fresh seeds and
@@ -119,12 +118,7 @@ class BayesianCalibration:
                 f"target {self.problem.ensemble_targets[0].name!r} is a statistic of an ensemble and has no loss for "
                 "a single run: give hetcal.Target here"
             )
-        for name, least in _COUNTS.items():
-            value = getattr(self, name)
-            if name in ("exploit_every", "patience") and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
+        self._check_counts(_COUNTS, optional=("exploit_every", "patience"))
         if self.candidates < self.batch:
             raise ValueError(f"candidates={self.candidates} are too few for batch={self.batch}: raise it")
         if self.initial < self.problem.space.dimension + 3:
@@ -136,153 +130,8 @@ class BayesianCalibration:
             for target in self.problem.run_targets:
                 target.check_transform(self.emulator.transform)
 
-    # What users call
-
-    def run(
-        self,
-        ledger: Ledger | None = None,
-        seed: int = 0,
-        workers: int = 1,
-        executor: Any = None,
-        time_limit: float | None = None,
-        retry_failed: bool = False,
-        progress: bool | None = None,
-    ) -> CalibrationResult:
-        """Run the study to its end, or on from where it stopped.
-
-        Parameters
-        ----------
-        ledger : Ledger, optional
-            Where runs are kept; in memory where none is given.
-        seed : int
-            Everything random follows from it.
-        workers : int
-            Processes for the simulator; the numbers do not depend on it.
-        executor : dask.distributed.Client, optional
-            Runs the simulator on a cluster instead.
-        time_limit : float, optional
-            Seconds a run may take before it is stopped and counted as failed.
-        retry_failed : bool
-            First make the study's failed runs again, after what failed them was mended.
-        progress : bool, optional
-            Say on stderr what goes on; by default where stderr is a terminal.
-
-        Returns
-        -------
-        CalibrationResult
-        """
-        ledger = Ledger() if ledger is None else ledger
-        if not isinstance(ledger, Ledger):
-            raise TypeError(f"ledger is {ledger!r}: give hetcal.Ledger({ledger!r})")
-        warn_of_other_versions(ledger, self.problem.simulator)
-        began = time.perf_counter()
-        search = self._search(ledger, seed, speaker(progress))
-        with open_executor(self.problem.simulator, workers, executor, time_limit) as opened:
-
-            def simulate(runs: pd.DataFrame) -> None:
-                started = time.perf_counter()
-                execute(
-                    self.problem.simulator,
-                    self.problem.theta(runs),
-                    runs["seed"].to_numpy(),
-                    search.ledger,
-                    executor=opened,
-                    time_limit=time_limit,
-                    retry_failed=retry_failed,
-                    progress=False if progress is False else None,
-                )
-                search.seconds["simulating"] += time.perf_counter() - started
-
-            if retry_failed:
-                simulate(search.asked_runs())
-            while (todo := self._ask(search, seed)) is not None:
-                simulate(todo)
-                search.check_repeatable(todo, opened)
-        result = self._result(search, seed)
-        search.seconds["total"] = time.perf_counter() - began
-        return result
-
-    def ask(self, ledger: Ledger, seed: int = 0) -> pd.DataFrame:
-        """The runs that the study needs next, for people who simulate elsewhere.
-
-        Bring the outputs back with ``ledger.add_runs(frame, problem.simulator)`` and ask again.
-
-        Parameters
-        ----------
-        ledger : Ledger
-        seed : int
-
-        Returns
-        -------
-        pandas.DataFrame
-            Columns: the parameters, seed, purpose, round; empty when the study is finished.
-        """
-        todo = self._ask(self._search(ledger, seed, speaker(False)), seed)
-        return self._nothing() if todo is None else todo
-
-    def result(self, ledger: Ledger, seed: int = 0) -> CalibrationResult:
-        """The result of a finished study, without simulating.
-
-        Raises
-        ------
-        ValueError
-            If runs are still missing.
-        """
-        search = self._search(ledger, seed, speaker(False))
-        began = time.perf_counter()
-        todo = self._ask(search, seed)
-        if todo is not None:
-            raise ValueError(
-                f"this study is not finished: {len(todo)} runs of round {todo['round'].iloc[0]} "
-                f"({todo['purpose'].iloc[0]}) are missing; run it again to go on"
-            )
-        result = self._result(search, seed)
-        search.seconds["total"] = time.perf_counter() - began
-        return result
-
-    def study_name(self, seed: int = 0) -> str:
-        """Name of this study in a ledger: another setting, target, simulator or seed is another study."""
-        return f"{self.problem.simulator.name}-{self._identity(seed)[:12]}"
-
-    def settings(self) -> dict[str, Any]:
-        """The method's settings by name, for reports."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problem"}
-
-    def _identity(self, seed: int) -> str:
-        parts: dict[str, Any] = {"problem": self.problem.describe(), "seed": check_seed(seed)}
-        parts["fingerprint"] = fingerprint(self.problem.simulator)
-        parts["statistics"] = [t.statistic for t in self.problem.targets]
-        parts["transforms"] = [t.transform for t in self.problem.run_targets]
-        for name, value in self.settings().items():
-            made_of = getattr(value, "__dataclass_fields__", None)
-            if made_of is not None:
-                value = [type(value).__name__, {k: getattr(value, k) for k, f in made_of.items() if f.init}]
-            parts[name] = value
-        return content_hash(parts, "study")
-
-    # The loop, as a function of what the ledger holds
-
-    def _search(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
-        return Search(self.problem, self.emulator, ledger, self.study_name(seed), say)
-
-    def _nothing(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(columns=[*self.problem.space.names, "seed", "purpose", "round"])
-
-    def _ask(self, search: Search, seed: int) -> pd.DataFrame | None:
-        """Runs to be made next; what they belong to is written to the ledger first. None when all is done."""
-        while True:
-            asks = search.asks()
-            if len(asks):
-                todo = search.missing(asks)
-                if len(todo):
-                    first = todo.iloc[0]
-                    where = f"{self._place(first['round'])} ({first['purpose']})"
-                    search.say(f"{where}: simulating {len(todo)} runs")
-                    return todo
-            if not self._decide(search, asks, seed):
-                return None
+    def _view(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
+        return Search(self.problem, ledger, self.study_name(seed), say, emulator=self.emulator)
 
     def _place(self, round: int) -> str:
         return f"round {round}" + (f" of {self.rounds}" if 1 <= round <= self.rounds else "")
@@ -303,19 +152,9 @@ class BayesianCalibration:
         return True
 
     def _ask_design(self, search: Search, purposes: set[str], seed: int) -> None:
-        space, simulator = self.problem.space, self.problem.simulator
-        given = search.ledger.given(simulator)
-        inside = (
-            given[space.contains(given[list(space.names)].to_numpy(dtype=float))] if len(given) else given
-        )
-        if len(inside) and "given" not in purposes:
-            groups = inside.groupby(list(simulator.parameters), sort=False)["seed"]
-            theta = np.array([np.atleast_1d(key) for key, _ in groups], dtype=float)
-            search.say(f"taking over {len(inside)} runs that the ledger holds already")
-            search.ledger.ask(
-                search.study, 0, "given", simulator, theta, [s.to_numpy(dtype=np.int64) for _, s in groups]
-            )
-        theta = self.problem.theta(sobol(space, self.initial, seed).frame)
+        if "given" not in purposes:
+            search.take_over(search.ledger.given(self.problem.simulator))
+        theta = self.problem.theta(sobol(self.problem.space, self.initial, seed).frame)
         search.ask(0, "design", theta, self._seeds(seed, 0, len(theta)))
 
     def _ask_batch(self, search: Search, done: int, seed: int) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from hetcal.problem import Problem
 from hetcal.targets import Target
 
 _COUNTS = ("poisson_deviance", "negative_binomial", "binomial")
@@ -39,9 +38,9 @@ def _natural(target: Target, z: np.ndarray) -> np.ndarray:
     return np.exp(z) if target.loss == "log_rss" else z
 
 
-def stabilise(problem: Problem, data: dict[str, np.ndarray]) -> np.ndarray:
+def stabilise(targets: tuple[Target, ...], data: dict[str, np.ndarray]) -> np.ndarray:
     """Targets' data of n runs side by side, with about constant variance: roots of counts; (n, q)."""
-    stable = [_stable(t, data[t.name]).reshape(len(data[t.name]), -1) for t in problem.run_targets]
+    stable = [_stable(t, data[t.name]).reshape(len(data[t.name]), -1) for t in targets]
     return np.hstack(stable)
 
 
@@ -64,7 +63,7 @@ class Summaries:
         Cross-validated share of each parameter's prior variance that its summary explains.
     """
 
-    problem: Problem
+    targets: tuple[Target, ...]
     names: tuple[str, ...]
     dropped: tuple[str, ...]
     r2: dict[str, float]
@@ -79,7 +78,7 @@ class Summaries:
 
     def __call__(self, data: dict[str, np.ndarray]) -> np.ndarray:
         """Summaries of data by target name, (n, *shape) each; (n, k), in unit-cube units."""
-        z = (stabilise(self.problem, data)[:, self.kept] - self.centre) @ self.axes
+        z = (stabilise(self.targets, data)[:, self.kept] - self.centre) @ self.axes
         features = _with_products(z) if self.curved else z
         return self.offset + (features - self.feature_mean) / self.feature_sd @ self.coefficients
 
@@ -89,19 +88,26 @@ class Summaries:
 
 
 def learn_summaries(
-    problem: Problem, data: dict[str, np.ndarray], unit: np.ndarray, location: np.ndarray
+    targets: tuple[Target, ...],
+    data: dict[str, np.ndarray],
+    unit: np.ndarray,
+    location: np.ndarray,
+    names: tuple[str, ...],
 ) -> Summaries:
     """Learn summaries from runs.
 
     Parameters
     ----------
-    problem : Problem
+    targets : tuple of Target
+        Those that are fitted.
     data : dict of numpy.ndarray
         By target name, what would have been observed of each run, (N, *shape).
     unit : numpy.ndarray
         Their parameters in the unit cube, (N, d).
     location : numpy.ndarray
         Location of each run, (N,); folds of the cross-validation keep locations together.
+    names : tuple of str
+        Names of the d parameters.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def learn_summaries(
     ----------
     Fearnhead and Prangle (2012), Constructing summary statistics for approximate Bayesian computation.
     """
-    z = stabilise(problem, data)
+    z = stabilise(targets, data)
     kept = z.std(axis=0) > 1e-12
     if not kept.any():
         raise ValueError(
@@ -139,7 +145,6 @@ def learn_summaries(
     scaled = (features - mean) / sd
     coefficients, offset, r2 = _ridge(scaled, unit, location)
     informative = r2 >= _LEAST_R2
-    names = problem.space.names
     if not informative.any():
         raise ValueError(
             "the outputs say nothing about any parameter (cross-validated R2 "
@@ -147,7 +152,7 @@ def learn_summaries(
             + "): give other targets, or more runs"
         )
     return Summaries(
-        problem,
+        targets,
         tuple(n for n, ok in zip(names, informative, strict=True) if ok),
         tuple(n for n, ok in zip(names, informative, strict=True) if not ok),
         dict(zip(names, map(float, r2), strict=True)),
@@ -183,7 +188,7 @@ def _ridge(X: np.ndarray, T: np.ndarray, location: np.ndarray) -> tuple[np.ndarr
 
 
 def observe(
-    problem: Problem,
+    targets: tuple[Target, ...],
     data: dict[str, np.ndarray],
     observation: dict[str, Any],
     discrepancy: float,
@@ -191,7 +196,7 @@ def observe(
 ) -> dict[str, np.ndarray]:
     """Data as they might have been observed of runs: the observation's law, and the stated discrepancy."""
     seen = {}
-    for target in problem.run_targets:
+    for target in targets:
         x = np.asarray(data[target.name], dtype=float)
         if target.name in observation:
             x = np.asarray(observation[target.name].draw(x, rng), dtype=float)

@@ -223,9 +223,7 @@ def _checks(result: CalibrationResult, outputs: dict[str, np.ndarray]) -> list[C
     for target in result.problem.run_targets:
         runs = outputs[target.output]
         runs = runs[np.isfinite(runs.reshape(len(runs), -1)).all(axis=1)]
-        if target.statistic is not None:
-            runs = np.array([np.asarray(target.statistic(run), dtype=float) for run in runs])
-        simulated = runs.reshape(len(runs), *target.observed.shape)
+        simulated = target.compared(runs) if len(runs) else runs.reshape(0, *target.observed.shape)
         daily = target.statistic is None and target.observed.shape == (getattr(simulator, "days", None),)
         checks.append(Check(target, simulated, "day" if daily else "data point"))
     return checks
