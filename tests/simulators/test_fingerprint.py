@@ -263,17 +263,23 @@ def test_an_object_may_declare_its_own():
 
 
 def test_sir_settings_and_kernels_count(monkeypatch):
-    from hetcal.simulators import sir
+    from hetcal.simulators import chain_binomial
 
     first = fingerprint(StochasticSIR(763, 14))
     assert fingerprint(StochasticSIR(763, 14)) == first
     assert len({first, fingerprint(StochasticSIR(764, 14)), fingerprint(StochasticSIR(763, 14, 12))}) == 3
-    monkeypatch.setattr(sir, "LARGE_VARIANCE", 90.0)
+    monkeypatch.setattr(chain_binomial, "LARGE_VARIANCE", 90.0)
     assert fingerprint(StochasticSIR(763, 14)) != first
 
 
 def test_settings_for_reports():
-    assert settings(StochasticSIR(763, 14)) == {"days": 14, "population": 763, "steps_per_day": 24}
+    assert settings(StochasticSIR(763, 14)) == {
+        "days": 14,
+        "isolation_day": None,
+        "isolation_rate": 1.0,
+        "population": 763,
+        "steps_per_day": 24,
+    }
 
     @simulator(parameters=["a"], outputs={"x": ()}, version="1")
     def model(theta, seed):

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from hetcal.simulators import StochasticSIR, run_many
-from hetcal.simulators import sir as kernels
+from hetcal.simulators import StochasticSIR, check_step, run_many
 
 
 def prior_draws(n: int, seed: int) -> np.ndarray:
@@ -98,63 +97,6 @@ def test_more_steps_are_nearer_to_the_differential_equation():
         gaps.append(abs(mean - equation).max())
     ratios = np.array(gaps[:-1]) / gaps[1:]  # first order: halving the step halves the gap
     assert np.all((ratios > 1.6) & (ratios < 2.4))
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 60, 400])
-@pytest.mark.parametrize("p", [0.0, 1e-6, 0.003, 0.1, 0.37, 0.5, 0.63, 0.95, 1.0])
-def test_small_binomials_are_inverted_exactly(n, p):
-    assert n * p * (1 - p) <= kernels.LARGE_VARIANCE
-    u = np.append(np.random.default_rng(n).random(300), [1e-9, 1e-4, 1 - 1e-4, 1 - 1e-9])
-    with np.errstate(divide="ignore"):
-        log_q = np.log1p(-p)
-    ours = [kernels.binomial_quantile(v, n, p, log_q) for v in u]
-    distribution = stats.binom.cdf(np.arange(n + 1), n, p)  # scipy's own ppf is wrong at p = 1
-    np.testing.assert_array_equal(ours, np.searchsorted(distribution, u))
-
-
-@pytest.mark.parametrize("n, p", [(763, 0.3), (2_000, 0.06), (5_000, 0.97), (10**6, 2e-4), (10**6, 0.4)])
-def test_large_binomials_differ_by_one_at_most_and_hardly_ever(n, p):
-    # Documented: fewer than 2 in 100,000 differ. More than 12 of 200,000 uniforms has probability below 4e-4.
-    u = np.append(np.random.default_rng(5).random(200_000), [1e-12, 1e-9, 1e-6, 1 - 1e-6, 1 - 1e-9])
-    log_q = np.log1p(-p)
-    ours = np.array([kernels.binomial_quantile(v, n, p, log_q) for v in u])
-    difference = ours - stats.binom.ppf(u, n, p)
-    assert abs(difference).max() <= 1
-    assert (difference != 0).sum() <= 12
-
-
-@pytest.mark.parametrize("n, p", [(40, 0.2), (763, 0.05), (763, 0.4), (10**6, 0.01)])
-def test_draws_are_binomial(n, p):
-    # Chi-square over 20 classes of about equal probability, 100,000 seeds, false-alarm rate 1e-4 each.
-    keys = [np.uint64(kernels.seed_key(seed)) for seed in range(100_000)]
-    x = [kernels.binomial_quantile(kernels.keyed_uniform(k, 3), n, p, np.log1p(-p)) for k in keys]
-    edges = np.unique(stats.binom.ppf(np.linspace(0, 1, 21)[1:-1], n, p))
-    expected = np.diff(np.concatenate([[0], stats.binom.cdf(edges, n, p), [1]]))
-    observed = np.bincount(np.searchsorted(edges, x), minlength=len(edges) + 1)
-    assert stats.chisquare(observed, expected * len(x)).pvalue > 1e-4
-
-
-def test_normal_quantile():
-    u = np.concatenate([np.logspace(-15, -1, 200), np.linspace(0.01, 0.99, 300)])
-    np.testing.assert_allclose(
-        [kernels.normal_quantile(v) for v in u], stats.norm.ppf(u), rtol=2e-9, atol=2e-9
-    )
-
-
-def test_keyed_uniforms_are_uniform_and_independent():
-    # 600 seeds x 200 events; each check has a false-alarm rate of 1e-4.
-    keys = [np.uint64(kernels.seed_key(seed)) for seed in range(600)]
-    u = np.array([[kernels.keyed_uniform(k, event) for event in range(200)] for k in keys])
-    assert 0 < u.min() and u.max() < 1
-    assert len(np.unique(u)) == u.size
-    assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-4
-    of_seeds = [stats.kstest(row, "uniform").pvalue for row in u]
-    assert stats.kstest(of_seeds, "uniform").pvalue > 1e-4
-    for first, second in ((u[:, :-1], u[:, 1:]), (u[:-1], u[1:]), (u[:, :-2], u[:, 2:])):
-        counts = np.histogram2d(first.ravel(), second.ravel(), bins=10)[0].ravel()
-        assert stats.chisquare(counts).pvalue > 1e-4
-        r = np.corrcoef(first.ravel(), second.ravel())[0, 1]
-        assert abs(r) < stats.norm.ppf(1 - 0.5e-4) / np.sqrt(first.size)
 
 
 @pytest.fixture
@@ -257,3 +199,138 @@ def test_only_the_bad_row_of_a_batch_fails():
     results = run_many(StochasticSIR(763, 14), theta, np.arange(3))
     assert [r.status for r in results] == ["ok", "failed", "ok"]
     assert "infectious_days is -2.0" in results[1].error
+
+
+FLU = {"R0": 3.6, "infectious_days": 2.2, "I0": 3.0}
+
+
+def test_runs_without_isolation_are_those_of_before():
+    # Recorded when the model had no isolation.
+    in_bed = [
+        [3, 6, 6, 11, 43, 102, 235, 277, 257, 221, 164, 109, 71, 41],
+        [3, 13, 50, 106, 222, 276, 269, 230, 163, 106, 68, 45, 27, 18],
+    ]
+    for model in (StochasticSIR(763, 14), StochasticSIR(763, 14, isolation_rate=3.0)):
+        assert [model(FLU, seed)["in_bed"].tolist() for seed in (0, 1)] == in_bed
+
+
+def isolating_loop(model: StochasticSIR, theta: dict[str, float], n: int, seed: int) -> dict[str, np.ndarray]:
+    """n runs with isolation in plain numpy, everybody's fate drawn by Generator.binomial."""
+    rng = np.random.default_rng(seed)
+    dt = 1 / model.steps_per_day
+    s, i, isolated = (
+        np.full(n, model.population - int(theta["I0"])),
+        np.full(n, int(theta["I0"])),
+        np.zeros(n, int),
+    )
+    in_bed, incidence = np.zeros((n, model.days)), np.zeros((n, model.days))
+    for day in range(model.days):
+        in_bed[:, day] = i + isolated
+        rate = model.isolation_rate if day >= model.isolation_day else 0.0
+        for _ in range(model.steps_per_day):
+            cases = rng.binomial(
+                s, 1 - np.exp(-theta["R0"] / theta["infectious_days"] * dt * i / model.population)
+            )
+            stay = i - rng.binomial(i, dt / theta["infectious_days"])
+            found = rng.binomial(stay, 1 - np.exp(-rate * dt))
+            isolated = isolated - rng.binomial(isolated, dt / theta["infectious_days"]) + found
+            s, i = s - cases, stay - found + cases
+            incidence[:, day] += cases
+    return {"in_bed": in_bed, "incidence": incidence, "total_infected": model.population - s}
+
+
+@pytest.mark.parametrize("day, rate", [(0, 0.3), (4, 1.0), (5, 40.0)])
+def test_the_law_of_isolation(day, rate):
+    # Two-sample Kolmogorov-Smirnov of 21 quantities each: false-alarm rate 21e-6 a case, and less for counts.
+    model = StochasticSIR(763, 10, 6, isolation_day=day, isolation_rate=rate)
+    ours, plain = repeat(model, tuple(FLU.values()), 3_000), isolating_loop(model, FLU, 3_000, seed=1)
+    for name, values in plain.items():
+        for mine, theirs in zip(np.atleast_2d(ours[name].T), np.atleast_2d(values.T)):
+            assert stats.ks_2samp(mine, theirs, method="asymp").pvalue > 1e-6
+    without = repeat(StochasticSIR(763, 10, 6), tuple(FLU.values()), 3_000)
+    assert stats.ks_2samp(ours["total_infected"], without["total_infected"]).pvalue < 1e-6  # it would be seen
+
+
+@pytest.mark.parametrize("r0, rate", [(3.6, 1.0), (2.0, 0.2)])
+def test_isolation_lowers_the_reproduction_number_by_its_share_of_the_infectious_time(r0, rate):
+    # 100 infectious in 10^6, rates a step p and q: the mixing time is geometric with mean 1/(p + q - pq) steps, so
+    # one infects r0 p / (p + q - pq). The generation that the first infect is counted by its expectation; here the
+    # final size below the threshold, I0 / (1 - R): mean of 2,000 runs, 5 standard errors and 0.5 % for depletion.
+    steps, days, r0 = 12, 2.0, 0.5 * r0
+    p, q = 1 / (days * steps), -np.expm1(-rate / steps)
+    reproduction = r0 * p / (p + q - p * q)
+    assert reproduction < 0.95
+    model = StochasticSIR(1_000_000, 150, steps, isolation_day=0, isolation_rate=rate)
+    total = repeat(model, (r0, days, 100), 2_000)["total_infected"]
+    expected = 100 / (1 - reproduction)
+    assert abs(total.mean() - expected) < 5 * total.std() / np.sqrt(2_000) + 0.005 * expected
+
+
+@pytest.mark.parametrize("setting", [{"isolation_day": 14}, {"isolation_day": 2, "isolation_rate": 0.0}])
+def test_isolation_too_late_or_at_no_rate_changes_nothing(setting):
+    theta, seeds = prior_draws(200, 3), np.arange(200)
+    ours, without = (
+        model.batch(theta, seeds) for model in (StochasticSIR(763, 14, **setting), StochasticSIR(763, 14))
+    )
+    for name, values in without.items():
+        np.testing.assert_array_equal(ours[name], values)
+
+
+def test_isolation_is_paired_by_seed():
+    # The same until its day; afterwards fewer are infected, and the pairs differ less than runs of other seeds.
+    theta, seeds = np.tile([3.6, 2.2, 6.0], (500, 1)), np.arange(500)
+    ours = StochasticSIR(763, 14, isolation_day=4).batch(theta, seeds)
+    without = StochasticSIR(763, 14).batch(theta, seeds)
+    np.testing.assert_array_equal(ours["in_bed"][:, :5], without["in_bed"][:, :5])
+    np.testing.assert_array_equal(ours["incidence"][:, :4], without["incidence"][:, :4])
+    fewer = without["total_infected"] - ours["total_infected"]
+    assert np.all(fewer > -40) and fewer.mean() > 5
+    apart = without["total_infected"] - np.roll(ours["total_infected"], 1)
+    assert fewer.std() < apart.std()
+
+
+def test_isolated_runs_step_as_they_run_and_equal_one_by_one(threads):
+    # Three calls of check_step, each wrong once in a million at most.
+    model = StochasticSIR(763, 14, isolation_day=3, isolation_rate=0.8)
+    for seed in range(3):
+        check_step(model, FLU, seed=seed)
+    theta, seeds = prior_draws(60, 4), np.arange(60)
+    single = [model(dict(zip(model.parameters, row)), int(seed)) for row, seed in zip(theta, seeds)]
+    for count in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        threads(count)
+        for name, values in model.batch(theta, seeds).items():
+            np.testing.assert_array_equal(values, [run[name] for run in single])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    r0=st.floats(0, 20),
+    infectious_days=st.floats(0.125, 30),
+    day=st.integers(0, 25),
+    rate=st.floats(0, 1e3),
+    seed=st.integers(0, 2**53),
+)
+def test_people_are_conserved_under_isolation(r0, infectious_days, day, rate, seed):
+    model = StochasticSIR(500, 20, 8, isolation_day=day, isolation_rate=rate)
+    run = model({"R0": r0, "infectious_days": infectious_days, "I0": 7.5}, seed)
+    assert run["in_bed"][0] + run["incidence"].sum() == run["total_infected"] <= 500
+    ever = run["in_bed"][0] + np.concatenate([[0], np.cumsum(run["incidence"])[:-1]])
+    assert np.all((run["in_bed"] >= 0) & (run["in_bed"] <= ever))
+    assert np.all(np.diff(ever - run["in_bed"]) >= 0)  # nobody recovers twice
+
+
+@pytest.mark.parametrize(
+    "setting, sentence",
+    [
+        ({"isolation_day": -1}, "isolation_day of StochasticSIR is -1: give the whole number of a day"),
+        ({"isolation_day": 2.5}, "isolation_day of StochasticSIR is 2.5"),
+        ({"isolation_day": True}, "isolation_day of StochasticSIR is True"),
+        ({"isolation_rate": -0.1}, "isolation_rate of StochasticSIR is -0.1: give a finite number"),
+        ({"isolation_rate": np.nan}, "isolation_rate of StochasticSIR is nan"),
+        ({"isolation_rate": np.inf}, "isolation_rate of StochasticSIR is inf"),
+        ({"isolation_rate": "1"}, "isolation_rate of StochasticSIR is '1'"),
+    ],
+)
+def test_bad_isolation_is_named(setting, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        StochasticSIR(763, 14, **setting)
