@@ -18,6 +18,7 @@ from hetcal.streams import generator
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hetcal.calibrate.anchor import Anchor
     from hetcal.problem import Problem
 
 _GRID = 2**14
@@ -91,6 +92,29 @@ class PosteriorResult:
             parameter, median, low, high, natural units.
         """
         return central_intervals(self.samples, level)
+
+    def exact(self, iterations: int = 2_000, burn_in: int = 600) -> Anchor:
+        """The exact posterior beside this one, by particle-marginal Metropolis-Hastings; kept in the ledger.
+
+        For simulators that can be stepped, whose fitted targets are series with an observation model.
+
+        Parameters
+        ----------
+        iterations, burn_in : int
+            As of `ParticleMCMC`, whose chains these are.
+
+        Returns
+        -------
+        Anchor
+
+        Raises
+        ------
+        TypeError, ValueError
+            Where there is no exact posterior to be had, saying why.
+        """
+        from hetcal.calibrate.anchor import exact_anchor
+
+        return exact_anchor(self, iterations, burn_in)
 
     def predictive_runs(self) -> dict[str, Any]:
         """Fresh runs at draws from the posterior: theta (n, d) in the space's order, seeds (n,), outputs by name."""
