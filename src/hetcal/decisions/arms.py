@@ -147,3 +147,17 @@ def outcome_values(outcome: Outcome, outputs: dict[str, np.ndarray], ok: np.ndar
             )
         values[ok] = found
     return values
+
+
+def pairs_asked(only: Any, outputs: dict[str, np.ndarray], ok: np.ndarray) -> np.ndarray:
+    """Which of n pairs count by a rule of the first arm's outputs; those whose run failed do, since nobody can say."""
+    asked = np.ones(len(ok), dtype=bool)
+    if only is not None and ok.any():
+        found = np.asarray(only({name: value[ok] for name, value in outputs.items()}))
+        if found.shape != (ok.sum(),) or found.dtype != bool:
+            raise ValueError(
+                f"only gives {found.dtype} of shape {found.shape} for {ok.sum()} runs: give a function of the outputs "
+                "that says True or False for each run"
+            )
+        asked[ok] = found
+    return asked

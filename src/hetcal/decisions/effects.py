@@ -9,6 +9,7 @@ import numpy as np
 from hetcal.decisions.smoothing import Smooth, conditional_means, spline_features
 from hetcal.streams import generator
 
+_LEAST_DRAWS = 25
 _DRAWS = 100  # of what the expected effects might be, given the runs
 
 
@@ -56,6 +57,12 @@ class Effects:
         return self.differences.std(axis=0, ddof=1) / np.sqrt(len(self.differences))
 
     @property
+    def best_error(self) -> np.ndarray:
+        """Simulation error of the probability of being best: the expected effects', and finitely many draws'; (A,)."""
+        of_draws = self.best.mean(axis=0).std(axis=0) / np.sqrt(len(self.rows))
+        return np.hypot(self.best.mean(axis=1).std(axis=0), of_draws)
+
+    @property
     def chosen(self) -> int:
         """The arm of best mean."""
         return int((self.sign * self.mean).argmin())
@@ -77,22 +84,28 @@ def share_best(losses: np.ndarray, least: float) -> np.ndarray:
     return near / near.sum(axis=-1, keepdims=True)
 
 
-def estimate_effects(theta: np.ndarray, values: np.ndarray, sign: int, least: float, seed: int) -> Effects:
-    """Effects from outcomes (n, seeds, A) at parameters (n, d).
+def estimate_effects(
+    theta: np.ndarray, values: np.ndarray, asked: np.ndarray, sign: int, least: float, seed: int
+) -> Effects:
+    """Effects from outcomes (n, seeds, A) at parameters (n, d), of those pairs that are asked for (n, seeds).
 
     Raises
     ------
     ValueError
-        If fewer than half of the pairs, or of 50 draws, are complete.
+        If fewer than half of the pairs asked for are complete, or fewer than 25 draws have two of them.
     """
-    n, seeds, _ = values.shape
-    complete = np.isfinite(values).all(axis=2)
-    rows = np.flatnonzero(complete.sum(axis=1) >= 2)
-    kept = int(complete[rows].sum())
-    if len(rows) < 25 or kept < 0.5 * n * seeds:
+    complete = asked & np.isfinite(values).all(axis=2)
+    pairs, whole = int(asked.sum()), int(complete.sum())
+    if whole < 0.5 * pairs:
         raise ValueError(
-            f"{n * seeds - kept} of {n * seeds} pairs of runs have an arm that failed: what is left says little of the "
-            "rest; look at the errors in the ledger"
+            f"{pairs - whole} of {pairs} pairs of runs have an arm that failed: what is left says little of the rest; "
+            "look at the errors in the ledger"
+        )
+    rows = np.flatnonzero(complete.sum(axis=1) >= 2)
+    if len(rows) < _LEAST_DRAWS:
+        raise ValueError(
+            f"{len(rows)} of {len(values)} draws have two pairs of runs to compare, {_LEAST_DRAWS} are needed: give "
+            "more draws or seeds, or a wider rule of which runs count (only)"
         )
     values = np.where(complete[:, :, np.newaxis], values, np.nan)[rows]
     single = values - values[:, :, :1]
@@ -113,6 +126,6 @@ def estimate_effects(theta: np.ndarray, values: np.ndarray, sign: int, least: fl
         share_best(sign * means, least),
         sign,
         least,
-        n * seeds,
-        n * seeds - kept,
+        pairs,
+        pairs - whole,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.decisions.arms import Arm, Outcome, outcome_values, read_arms, read_outcome
+from hetcal.decisions.arms import Arm, Outcome, outcome_values, pairs_asked, read_arms, read_outcome
 from hetcal.decisions.effects import Effects, estimate_effects, share_best
 from hetcal.decisions.value import emulator_value, what_would_change_it
 from hetcal.ensemble import execute
@@ -50,7 +50,7 @@ class Scenarios:
     outcome, better : str
     least, level : float
     pairs, left_out : int
-        Draws times seeds, and how many of those were left out since a run of some arm failed.
+        Pairs of runs (draws times seeds) that count, and how many of them were left out since a run of some arm failed.
     runs : int
         Runs simulated by this call; 0 where all were in the ledger.
     """
@@ -84,6 +84,7 @@ def compare_scenarios(
     better: str = "lower",
     least: float = 0.0,
     level: float = 0.9,
+    only: Callable[[dict[str, np.ndarray]], np.ndarray] | None = None,
     draws: int = 500,
     seeds: int = 4,
     seed: int | None = None,
@@ -118,6 +119,9 @@ def compare_scenarios(
         Differences of at most this much count as ties.
     level : float
         Probability inside of the intervals.
+    only : callable, optional
+        Takes the first scenario's outputs, as `outcome` does, to a bool array (n,): which outbreaks count, such as
+        those that took off. Left out, all do.
     draws, seeds : int
         Draws from the posterior, and seeds for each; more of them reuse the runs that are there.
     seed : int, optional
@@ -187,7 +191,9 @@ def compare_scenarios(
         outputs.append((split_outputs(arm.simulator.outputs, flat), status == "ok"))
     values = np.stack([outcome_values(outcome, found, ok) for found, ok in outputs], axis=1)
     values = values.reshape(len(frame), seeds, len(arms))
-    effects = estimate_effects(frame.to_numpy(), values, 1 if better == "lower" else -1, least, seed)
+    asked = pairs_asked(only, *outputs[0]).reshape(len(frame), seeds)
+    sign = 1 if better == "lower" else -1
+    effects = estimate_effects(frame.to_numpy(), values, asked, sign, least, seed)
     data = {
         output: outputs[0][0][output].reshape(len(frame), seeds, -1)
         for output in arms[0].simulator.outputs
@@ -257,7 +263,7 @@ def _result(
             "single_low": single_low,
             "single_high": single_high,
             "best": effects.best.mean(axis=(0, 1)),
-            "best_se": effects.best.mean(axis=1).std(axis=0),
+            "best_se": effects.best_error,
             "best_single": share_best(effects.sign * single, effects.least).mean(axis=0),
         }
     )
@@ -294,18 +300,19 @@ def _result(
 def _says(
     table: pd.DataFrame, what: pd.DataFrame, effects: Effects, names: list[str], outcome: str, level: float
 ) -> str:
-    row, against = table.iloc[effects.other], names[0]
+    row = table.iloc[effects.other]
     if not np.any(effects.spread > 0) and not np.any(np.abs(effects.mean) > effects.least):
         text = f"The scenarios make no difference to {outcome}" + (
             f" beyond {_figure(effects.least)}." if effects.least else ": every pair of runs ended alike."
         )
     else:
         best = table.iloc[effects.chosen]
-        what_changes = f"{names[effects.other]!r} changes {outcome} by {_figure(row.effect)}"
+        it = "it" if effects.other == effects.chosen else repr(row.scenario)
         text = (
-            f"{best.scenario!r} is best in expectation with probability {best.best:.2f} and in a single outbreak with "
-            f"probability {best.best_single:.2f}; {what_changes} against {against!r} in expectation "
-            f"({100 * level:g} % interval {_figure(row.effect_low)} to {_figure(row.effect_high)})."
+            f"{best.scenario!r} is best in expectation with probability {_probability(best.best)} and in a single "
+            f"outbreak with probability {_probability(best.best_single)}; in expectation {it} changes {outcome} by "
+            f"{_figure(row.effect)} ({100 * level:g} % interval {_figure(row.effect_low)} to "
+            f"{_figure(row.effect_high)}) against {names[0]!r}."
         )
         known = what[what["kind"] == "parameter"].iloc[:-1].sort_values("changes_choice", ascending=False)
         top = known.iloc[0]
@@ -319,7 +326,7 @@ def _says(
         if runs.changes_choice >= 0.05:
             text += (
                 f" Too few draws and seeds to tell the best two apart: more would change the choice with probability "
-                f"{runs.changes_choice:.2f}."
+                f"{_probability(runs.changes_choice)}."
             )
     if effects.left_out:
         text += f" {effects.left_out} of {effects.pairs} pairs are left out since a run failed."
@@ -328,3 +335,7 @@ def _says(
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _probability(value: float) -> str:
+    return "below 0.01" if value < 0.005 else "above 0.99" if value > 0.995 else f"{value:.2f}"

@@ -52,7 +52,7 @@ def what_would_change_it(
             "kind": "parameter",
             "variance_removed": 1.0 if effects.spread[effects.other] > 0 else np.nan,
             "gain": float(np.mean([gain for gain, _ in everything])),
-            "gain_se": float(np.std([gain for gain, _ in everything])),
+            "gain_se": _error(effects, effects.means[0], [gain for gain, _ in everything]),
             "changes_choice": float(np.mean([changes for _, changes in everything])),
             "best_if_low": np.nan,
             "best_if_high": np.nan,
@@ -72,7 +72,7 @@ def _row(effects: Effects, what: str, kind: str, smooth: Smooth, seed: int) -> d
         "kind": kind,
         "variance_removed": _share(smooth.fitted[:, effects.other].var(), effects),
         "gain": gain,
-        "gain_se": float(np.std([_gain(effects, draw)[0] for draw in drawn])),
+        "gain_se": _error(effects, smooth.fitted, [_gain(effects, draw)[0] for draw in drawn]),
         "changes_choice": changes,
         "best_if_low": np.nan,
         "best_if_high": np.nan,
@@ -82,7 +82,7 @@ def _row(effects: Effects, what: str, kind: str, smooth: Smooth, seed: int) -> d
 def _share(variance: float, effects: Effects) -> float:
     """A variance as a share of that of the effect spoken of."""
     total = effects.spread[effects.other]
-    return float(np.clip(variance / total, 0.0, 1.0)) if total > 0 else np.nan
+    return round(float(np.clip(variance / total, 0.0, 1.0)), 9) if total > 0 else np.nan
 
 
 def _gain(effects: Effects, expected: np.ndarray, weight: np.ndarray | None = None) -> tuple[float, float]:
@@ -94,7 +94,16 @@ def _gain(effects: Effects, expected: np.ndarray, weight: np.ndarray | None = No
     advantage = np.average(losses, axis=0, weights=weight).min() - np.average(
         losses.min(axis=1), weights=weight
     )
-    return float(max(advantage, 0.0)), float(np.average(changed, weights=weight))
+    rounding = 1e-9 * np.abs(losses).max()
+    return float(advantage) * bool(advantage > rounding), float(np.average(changed, weights=weight))
+
+
+def _error(effects: Effects, expected: np.ndarray, gains: list[float]) -> float:
+    """Simulation error of a gain: what functions the runs allow, and finitely many draws."""
+    losses = effects.sign * expected
+    each = losses[:, losses.mean(axis=0).argmin()] - losses.min(axis=1)
+    each *= each > 1e-9 * np.abs(losses).max()
+    return float(np.hypot(np.std(gains), each.std() / np.sqrt(len(each))))
 
 
 def _thirds(effects: Effects, x: np.ndarray) -> dict[str, float]:
