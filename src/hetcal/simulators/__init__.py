@@ -24,6 +24,7 @@ from hetcal.simulators.identity import fingerprint, settings
 from hetcal.simulators.stepping import Stepper, check_step, check_stepper, run_steps
 
 __all__ = [
+    "BoardingSchool",
     "FunctionSimulator",
     "RunResult",
     "Simulator",
@@ -47,6 +48,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the models on first use: numba takes a second to load."""
+    if name == "BoardingSchool":
+        from hetcal.simulators.boarding_school import BoardingSchool
+
+        return BoardingSchool
     if name == "StochasticSIR":
         from hetcal.simulators.sir import StochasticSIR
 
