@@ -116,6 +116,20 @@ def test_chance_is_not_taken_for_an_effect_of_parameters():
     assert table.effect_high.iloc[1] - table.effect_low.iloc[1] < 0.8
 
 
+def test_small_effects_with_little_chance_stay_on_their_side_of_zero():
+    @hc.simulator(parameters=["a", "b", "act"], outputs={"y": (), "fitted": ()}, version="1")
+    def skewed(theta, seed):
+        z = np.random.default_rng(seed).standard_normal(2)
+        effect = np.exp(theta["a"] + 0.5 * theta["b"])
+        return {"y": z[0] - theta["act"] * effect * (1 + 0.5 * z[1]), "fitted": theta["a"]}
+
+    row = compare_scenarios(posterior(skewed), ACT, "y", draws=1000).table.iloc[1]
+    low, high = -np.exp([1.645 * np.sqrt(1.25), -1.645 * np.sqrt(1.25)])
+    # Constant chance would blur the small effects, of 0.16, by 0.8, and P(best) would be 0.9.
+    assert row.best > 0.995
+    assert abs(row.effect_high - high) < 0.06 and abs(row.effect_low - low) < 1.6
+
+
 def test_scenarios_that_do_nothing_tie(given):
     result = compare_scenarios(given, {"one": {"act": 1.0}, "two": {"act": 1.0}, "three": {"act": 1.0}}, "y")
     assert np.allclose(result.table[["best", "best_single"]], 1 / 3)

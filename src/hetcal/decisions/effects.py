@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetcal.decisions.smoothing import Smooth, conditional_means, spline_features
+from hetcal.decisions.smoothing import conditional_means, spline_features
 from hetcal.streams import generator
 
 _LEAST_DRAWS = 25
@@ -111,11 +111,11 @@ def estimate_effects(
     single = values - values[:, :, :1]
     differences = np.nanmean(single, axis=1)
     count = complete[rows].sum(axis=1)
-    deviations = np.nan_to_num(single - differences[:, np.newaxis])[:, :, 1:].reshape(-1, values.shape[2] - 1)
-    within = deviations.T @ deviations / (count - 1).sum()
-    smooth = Smooth.fit(spline_features(theta[rows]), differences[:, 1:])
+    deviations = np.nan_to_num(single - differences[:, np.newaxis])[:, :, 1:]
+    squares = np.einsum("nsi,nsj->nij", deviations, deviations)
     rng = generator(seed, "scenarios", 1)
-    means = conditional_means(differences[:, 1:], count, within, smooth, _DRAWS, rng)
+    features = spline_features(theta[rows])
+    means = conditional_means(features, differences[:, 1:], count, squares, _DRAWS, rng)
     means = np.concatenate([np.zeros((*means.shape[:2], 1)), means], axis=2)
     return Effects(
         rows,

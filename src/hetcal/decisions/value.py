@@ -95,7 +95,7 @@ def _gain(effects: Effects, expected: np.ndarray, weight: np.ndarray | None = No
         losses.min(axis=1), weights=weight
     )
     rounding = 1e-9 * np.abs(losses).max()
-    return float(advantage) * bool(advantage > rounding), float(np.average(changed, weights=weight))
+    return float(advantage) if advantage > rounding else 0.0, float(np.average(changed, weights=weight))
 
 
 def _error(effects: Effects, expected: np.ndarray, gains: list[float]) -> float:
