@@ -177,6 +177,14 @@ def test_nothing_is_run_twice_and_workers_change_nothing(given, result):
     assert more.table.equals(compare_scenarios(posterior(), ACT, "y", draws=60).table)
 
 
+def test_other_changes_under_the_same_names_are_other_runs(given):
+    def changed(factor):
+        arms = {"no": {"act": 0.0}, "changed": {"act": 1.0, "a": lambda a: factor * a}}
+        return compare_scenarios(given, arms, "y", draws=50)
+
+    assert changed(0.5).runs == changed(0.6).runs == 200
+
+
 def test_pairs_with_a_failed_arm_are_left_out_and_counted():
     @hc.simulator(parameters=["a", "b", "act"], outputs={"y": (), "fitted": ()}, version="1")
     def fragile(theta, seed):
