@@ -17,7 +17,9 @@ CHANCE = 2.0
 
 
 @hc.simulator(
-    parameters=["a", "b", "act"], outputs={"y": (), "seen": (), "days": (3,), "fitted": ()}, version="1"
+    parameters=["a", "b", "act"],
+    outputs={"y": (), "seen": (), "luck": (), "days": (3,), "fitted": ()},
+    version="1",
 )
 def linear(theta, seed):
     """Acting changes y by a + b/2 - 0.4 in expectation, and by chance with standard deviation 2."""
@@ -26,6 +28,7 @@ def linear(theta, seed):
     return {
         "y": 5 + theta["act"] * effect + 3 * z[0],
         "seen": theta["a"] + z[2],
+        "luck": z[1],
         "days": z[3:],
         "fitted": theta["a"],
     }
@@ -100,6 +103,8 @@ def test_what_says_nothing_is_worth_nothing(result):
     what = result.what_would_change_it.set_index("what")
     assert what.variance_removed["days of another outbreak, 'no'"] < 0.02
     assert what.gain["act"] < 0.005
+    # It decides the effect in its own outbreak, but says nothing of the next one.
+    assert what.variance_removed["luck of another outbreak, 'no'"] < 0.02
     assert not any("fitted" in name for name in what.index)
 
 
@@ -114,6 +119,19 @@ def test_chance_is_not_taken_for_an_effect_of_parameters():
     # Of the draws' means over four seeds 0.34 are above 0; the expected effect is -0.4 everywhere.
     assert table["best"].iloc[1] > 0.9
     assert table.effect_high.iloc[1] - table.effect_low.iloc[1] < 0.8
+
+
+def test_what_no_smooth_curve_follows_is_kept_as_uncertainty():
+    @hc.simulator(parameters=["a", "b", "act"], outputs={"y": (), "fitted": ()}, version="1")
+    def jagged(theta, seed):
+        z = np.random.default_rng(seed).standard_normal(2)
+        return {"y": z[0] + theta["act"] * (np.sign(np.sin(60 * theta["a"])) + z[1]), "fitted": theta["a"]}
+
+    result = compare_scenarios(posterior(jagged), ACT, "y", draws=1000)
+    # The expected effect is -1 or 1, half and half: variance 1, and no parameter's curve explains it.
+    assert abs(result.table["best"].iloc[1] - 0.5) < 0.1
+    effect = result.effects.loc[result.effects["scenario"] == "yes", "effect"]
+    assert abs(effect.var() - 1) < 0.25
 
 
 def test_small_effects_with_little_chance_stay_on_their_side_of_zero():
