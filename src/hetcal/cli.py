@@ -14,8 +14,9 @@ import click
 import typer
 
 if TYPE_CHECKING:
+    from hetcal.calibrate import CalibrationResult
     from hetcal.studies.folder import Folder
-    from hetcal.studies.study import Study
+    from hetcal.studies.study import Answers, Study
 
 app = typer.Typer(
     add_completion=False,
@@ -167,13 +168,13 @@ def report(
     place = Folder(folder)
     found, note = place.recall(None if seed is None else _whole_number(seed))
     with place.open_ledger() as ledger:
-        todo = found.method.ask(ledger, note.seed)
+        todo = found.ask(ledger, note.seed)
         if len(todo):
             raise ValueError(
                 f"{folder} holds no finished study with seed {note.seed}: {len(todo)} runs of round "
                 f"{todo['round'].iloc[0]} ({todo['purpose'].iloc[0]}) are missing; to go on: `{note.command}`"
             )
-        _write_report(found.method.result(ledger, note.seed), found, place, note.command, False)
+        _write_report(found.result(ledger, note.seed), found, place, note.command, False)
 
 
 @app.command()
@@ -214,7 +215,7 @@ def ask(
             folder.remember(
                 study, number, budget, _command("run", study, out=out, seed=number, budget=budget)
             )
-            todo = found.method.ask(ledger, number)
+            todo = found.ask(ledger, number)
             columns = ledger.output_columns(found.problem.simulator)
     todo.to_csv(sys.stdout, index=False)
     if len(todo):
@@ -312,17 +313,46 @@ def _command(verb: str, *arguments: Any, **options: Any) -> str:
     return shlex.join(["hetcal", verb, *map(str, arguments), *(word for pair in given for word in pair)])
 
 
-def _write_report(result: Any, study: Study, folder: Folder, command: str, quiet: bool) -> None:
+def _write_report(answers: Answers, study: Study, folder: Folder, command: str, quiet: bool) -> None:
     from hetcal.report import write_report
 
-    path = write_report(result, folder.path, study=study, command=command)
+    path = write_report(
+        answers.result,
+        folder.path,
+        study=study,
+        command=command,
+        posterior=answers.posterior,
+        scenarios=answers.scenarios,
+    )
     print(f"The report is {path.resolve()}")
     if not quiet:
-        print("\n".join(_answer(result)))
+        print("\n".join(_answer(answers)))
 
 
-def _answer(result: Any) -> Iterator[str]:
+def _answer(answers: Answers) -> Iterator[str]:
     """What was found, a line each."""
+    from hetcal.calibrate import CalibrationResult
+
+    if answers.posterior is not None:
+        yield from _of_posterior(answers)
+    if isinstance(answers.result, CalibrationResult):
+        yield from _of_search(answers.result)
+
+
+def _of_posterior(answers: Answers) -> Iterator[str]:
+    posterior = answers.posterior
+    assert posterior is not None
+    if posterior.method.predictive:
+        yield f"verdict: {posterior.verdict.sentence}"
+    units = {parameter.name: parameter.unit for parameter in posterior.problem.space.parameters}
+    for row in posterior.intervals(0.9).itertuples():
+        text = f"{row.parameter}: {row.median:.3g} (90% interval {row.low:.3g} to {row.high:.3g}) {units[row.parameter]}"
+        yield text.strip()
+    if answers.scenarios is not None:
+        yield answers.scenarios.says
+
+
+def _of_search(result: CalibrationResult) -> Iterator[str]:
     best, ranges, runs = result.best, result.ranges, result.runs
     units = {parameter.name: parameter.unit for parameter in result.problem.space.parameters}
     point = (f"{name} = {value:.4g} {units[name]}".strip() for name, value in best.theta.items())

@@ -11,7 +11,7 @@ import pytest
 import hetcal as hc
 from hetcal.calibrate.winner import noise_floor
 from hetcal.report.findings import _gap_se, gather
-from hetcal.report.html import file_names
+from hetcal.report.part import file_names
 from hetcal.report.summary import plain
 from hetcal.report.cautions import cautions
 from hetcal.report.words import (
@@ -240,8 +240,8 @@ def test_shares_that_no_point_fell_into_are_not_zero():
 
 def test_cautions_point_to_the_section_of_the_diagnostics(findings):
     poor = dataclasses.replace(findings, diagnostics=findings.diagnostics.assign(verdict="bad"))
-    assert section("emulators") == 6
-    assert any("of its checks (section 6)" in note for note in cautions(poor))
+    assert section("emulators") == "section “Can the emulator be trusted?”"
+    assert any(f"of its checks ({section('emulators')})" in note for note in cautions(poor))
 
 
 def test_a_search_that_believed_too_much_is_told(findings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +69,21 @@ class Anchor:
         return bool((table["shift"].abs() < 1).all() and (table["width_ratio"] > 0.7).all())
 
 
-def exact_anchor(result: PosteriorResult, iterations: int, burn_in: int) -> Anchor:
-    """See `PosteriorResult.exact`."""
-    method, space = result.method, result.problem.space
+def exact_sampler(
+    result: PosteriorResult, iterations: int, burn_in: int, outputs: Collection[str] | None = None
+) -> ParticleMCMC:
+    """The sampler of the exact posterior of the same data and observation law, of all fitted outputs or some.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where the problem has none, saying why.
+    """
+    method = result.method
     series = {}
     for target in method.targets:
+        if outputs is not None and target.output not in outputs:
+            continue
         if target.statistic is not None:
             raise ValueError(
                 f"target {target.name!r} compares a statistic, which a particle filter cannot weigh day by day: give "
@@ -87,18 +98,23 @@ def exact_anchor(result: PosteriorResult, iterations: int, burn_in: int) -> Anch
                 f"output {target.output!r} is fitted by two targets: a particle filter weighs one"
             )
         series[target.output] = (target.observed, method.observation[target.name])
-    if method.discrepancy:
-        raise ValueError(
-            "a particle filter knows no discrepancy on roots of counts: compare with discrepancy=0"
-        )
-    sampler = ParticleMCMC(
-        space,
+    return ParticleMCMC(
+        result.problem.space,
         result.problem.simulator,
         {output: data for output, (data, _) in series.items()},
         {output: law for output, (_, law) in series.items()},
         iterations=iterations,
         burn_in=burn_in,
     )
+
+
+def exact_anchor(result: PosteriorResult, iterations: int, burn_in: int) -> Anchor:
+    """See `PosteriorResult.exact`."""
+    if result.method.discrepancy:
+        raise ValueError(
+            "a particle filter knows no discrepancy on roots of counts: compare with discrepancy=0"
+        )
+    sampler = exact_sampler(result, iterations, burn_in)
     kept = result.ledger.checkpoints(result.study)
     name = f"exact {iterations} {burn_in}"
     if name not in kept:

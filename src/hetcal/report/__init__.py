@@ -1,5 +1,6 @@
-"""Report: one HTML file that a colleague can read, its figures, and the numbers behind it."""
+"""The report: one HTML file a colleague can read, its figures, and its numbers for programs."""
 
 from hetcal.report.html import write_report
+from hetcal.report.models import write_comparison
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

@@ -60,7 +60,7 @@ def _failures(findings: Findings) -> Iterator[str]:
         where = f", {quarter.failed:,} of them where {name} is {low} to {high}"
     yield (
         f"{failed:,} of {total:,} runs failed{where}: they have no part in any mean, so losses there speak of the runs "
-        f"that came through (section {section('runs')})."
+        f"that came through ({section('runs')})."
     )
 
 
@@ -69,7 +69,7 @@ def _ties(findings: Findings) -> Iterator[str]:
     if count:
         yield (
             f"{count} other parameter {'set' if count == 1 else 'sets'} could not be told from the best fit on the "
-            f"same random seeds (ties); section {section('parameters')} lists them."
+            f"same random seeds (ties); {section('parameters')} lists them."
         )
 
 
@@ -119,7 +119,7 @@ def _emulators(findings: Findings) -> Iterator[str]:
     bad = findings.diagnostics[findings.diagnostics["verdict"] == "bad"]
     for name, rows in bad.groupby("emulator", sort=False):
         yield (
-            f"The emulator of {name} fails {len(rows)} of its checks (section {section('emulators')}), so ranges and "
+            f"The emulator of {name} fails {len(rows)} of its checks ({section('emulators')}), so ranges and "
             "sensitivities that rest on it may be wrong."
         )
 

@@ -20,7 +20,7 @@ from hetcal.report.canvas import (
     spans_magnitudes,
     wrapped,
 )
-from hetcal.report.words import data_of, emulated_as, loss_title, missed_places, number
+from hetcal.report.words import capital, data_of, emulated_as, loss_title, missed_places, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def data(check: Check, file: str) -> Picture:
         kind = f"bars hold 50 % and 90 % of {len(check.simulated)} fresh runs"
         paint, height = _strip, min(9.0, 2.1 + 0.34 * check.target.observed.size)
     caption = (
-        f"{_capital(data_of(check.target))} at the best fit: {kind}. {missed}; about one in ten would, point by point, "
+        f"{capital(data_of(check.target))} at the best fit: {kind}. {missed}; about one in ten would, point by point, "
         f"if the model were right.{counted}"
     )
     return picture(
@@ -55,10 +55,6 @@ def data(check: Check, file: str) -> Picture:
         lambda axes: paint(axes, check),
         height,
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _series(axes: Axes, check: Check) -> None:

@@ -116,15 +116,6 @@ class Findings:
         return table["parameter"].tolist()
 
     @property
-    def title(self) -> str:
-        """Heading of the report."""
-        return (
-            self.study.title
-            if self.study is not None
-            else f"Calibration of {self.result.problem.simulator.name}"
-        )
-
-    @property
     def failed(self) -> np.ndarray:
         """Which runs gave nothing."""
         return (self.runs["status"] == "failed").to_numpy()
@@ -158,16 +149,16 @@ class Findings:
         notes = [{"round": r, **known[f"round {r}"]} for r in rounds if f"round {r}" in known]
         return pd.DataFrame(notes, columns=["round", "mean", "sd"])
 
-    @cached_property
-    def versions(self) -> dict[str, str]:
-        """Versions of Python, R and the packages that the numbers hang on."""
-        found = {"Python": platform.python_version()}
-        for package in _PACKAGES:
-            try:
-                found[package] = version(package)
-            except PackageNotFoundError:
-                found[package] = "not installed as a package"
-        return found | {name: v for name, v in rbridge.versions().items() if v is not None}
+
+def versions() -> dict[str, str]:
+    """Versions of Python, R and the packages that the numbers hang on."""
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found | {name: v for name, v in rbridge.versions().items() if v is not None}
 
 
 def gather(result: CalibrationResult, study: Any = None) -> Findings:

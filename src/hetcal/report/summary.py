@@ -21,7 +21,7 @@ def summary(findings: Findings) -> dict[str, Any]:
     Returns
     -------
     dict
-        Keys study, seed, versions, runs, best, ranges, not_ruled_out_volume (share of the prior), noise_floor,
+        Keys study, seed, runs, best, ranges, not_ruled_out_volume (share of the prior), noise_floor,
         above_noise_floor, sobol, emulators, misfit, stopped, seconds.
     """
     result, best, sobol = findings.result, findings.result.best, findings.sobol
@@ -30,7 +30,6 @@ def summary(findings: Findings) -> dict[str, Any]:
         {
             "study": result.study,
             "seed": result.seed,
-            "versions": findings.versions,
             "runs": result.runs,
             "best": {
                 "theta": best.theta,

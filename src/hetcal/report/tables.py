@@ -258,17 +258,16 @@ def method_settings(findings: Findings) -> Table:
     return Table(f"Settings of {type(result.method).__name__}", ["setting", "value"], rows)
 
 
-def simulator(findings: Findings) -> Table:
+def simulator(model: Any) -> Table:
     """What was simulated."""
-    model = findings.result.problem.simulator
     rows = [["name", model.name], ["version", str(model.version)], ["fingerprint", fingerprint(model)[:16]]]
     rows += [[name, _short(value)] for name, value in settings(model).items()]
     return Table("Simulator; the fingerprint changes with its source and settings", ["", "value"], rows)
 
 
-def versions(findings: Findings) -> Table:
+def versions(found: dict[str, str]) -> Table:
     """Versions of what the numbers hang on."""
-    return Table("Versions", ["package", "version"], [list(item) for item in findings.versions.items()])
+    return Table("Versions", ["package", "version"], [list(item) for item in found.items()])
 
 
 def _titled(target: Any) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hetcal.parameters import Parameter
     from hetcal.report.findings import Check, Findings
 
-# Sections of the report in their order: what a link calls them, and their headings.
+# Sections on the search in their order: what a link calls them, and their headings.
 SECTIONS = {
     "data": "Data and model at the best fit",
     "parameters": "Parameters",
@@ -23,8 +23,6 @@ SECTIONS = {
     "sensitivity": "Which parameters matter",
     "emulators": "Can the emulator be trusted?",
     "runs": "Runs, failures, time",
-    "reproduce": "How to reproduce it",
-    "story": "What this study is about",
 }
 NO_ESTIMATE = (
     "The best fit minimises the mean loss of single runs, and so also prefers parameters whose runs vary little from "
@@ -85,6 +83,11 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def capital(text: str) -> str:
+    """A text with a capital letter at its start."""
+    return text[:1].upper() + text[1:]
+
+
 def is_logarithmic(parameter: Parameter) -> bool:
     """Whether a parameter is seen on a logarithmic axis: where its prior is log-uniform."""
     return parameter.prior.dist.name in ("loguniform", "reciprocal")
@@ -113,9 +116,9 @@ def data_of(target: Any) -> str:
     return target.label or target.name
 
 
-def section(name: str) -> int:
-    """Number of a section of the report."""
-    return list(SECTIONS).index(name) + 1
+def section(name: str) -> str:
+    """What a sentence calls a section on the search."""
+    return f"section “{SECTIONS[name]}”"
 
 
 def percent(share: float) -> str:

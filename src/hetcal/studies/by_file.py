@@ -69,7 +69,9 @@ def tell(study: Study, ledger: Ledger, seed: int, results: Path, held: str = "")
     """
     simulator = study.problem.simulator
     frame = read_results(results).drop(columns=["purpose", "round"], errors="ignore")
-    asks = ledger.asks(study.method.study_name(seed), simulator)
+    import pandas as pd
+
+    asks = pd.concat([ledger.asks(method.study_name(seed), simulator) for method in study.methods])
     if not len(asks):
         raise ValueError(
             f"study {study.name!r} has asked for no runs with seed {seed}: `hetcal ask` comes first"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hetcal.calibrate import CalibrationResult
+    import pandas as pd
+
+    from hetcal.calibrate import CalibrationResult, PosteriorResult
+    from hetcal.decisions import Scenarios
     from hetcal.ledger import Ledger
     from hetcal.problem import Problem
 
@@ -22,6 +25,30 @@ BUDGETS = ("quick", "full")
 
 class StudyError(ValueError):
     """A study cannot be found or read; the message says where and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a study found.
+
+    Attributes
+    ----------
+    result : CalibrationResult or PosteriorResult
+        Of the study's method.
+    posterior : PosteriorResult or None
+        Of the study's posterior, or of a method that is one.
+    scenarios : Scenarios or None
+
+    Examples
+    --------
+    >>> from hetcal.studies.study import Answers
+    >>> Answers("result", None, None).posterior is None
+    True
+    """
+
+    result: CalibrationResult | PosteriorResult
+    posterior: PosteriorResult | None
+    scenarios: Scenarios | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +63,7 @@ class Study:
     name : str
         Short; names the folder of results.
     problem : Problem
-    method : BayesianCalibration
+    method : BayesianCalibration or Posterior
         Of this problem.
     title : str
         The report's headline.
@@ -46,6 +73,16 @@ class Study:
         What happened, how the model sees it, how the answer differs from others'; a blank line between paragraphs.
     look_at : sequence of str, optional
         What to look at in the report, a sentence each.
+    posterior : Posterior, optional
+        Of the same problem: the report then has a verdict and intervals beside the best fit. It takes over the runs
+        that the method made.
+    scenarios : dict, optional
+        What could be done, by name: see `PosteriorResult.scenarios`. Their runs are made by this process or its workers,
+        also where others are made by file.
+    outcome : str or callable, optional
+        What the scenarios are judged by, the lower the better.
+    exact : bool
+        Compute the exact posterior too, for a simulator that can be stepped.
 
     Raises
     ------
@@ -84,16 +121,29 @@ class Study:
     source: str
     story: str = ""
     look_at: tuple[str, ...] = ()
+    posterior: Any = None
+    scenarios: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Any = None
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip(". ") or set(self.name) & set("/\\"):
             raise StudyError(
                 f"name={self.name!r} cannot name a folder of results: give a short name like 'flu1978'"
             )
-        if getattr(self.method, "problem", None) is not self.problem:
+        for part in self.methods:
+            if getattr(part, "problem", None) is not self.problem:
+                raise StudyError(
+                    f"the method of study {self.name!r} is {type(part).__name__} of another problem: make both "
+                    "from one, as in problem=problem, method=hetcal.BayesianCalibration(problem)"
+                )
+        if (self.scenarios or self.exact) and not hasattr(self.methods[-1], "observation"):
             raise StudyError(
-                f"the method of study {self.name!r} is {type(self.method).__name__} of another problem: make both "
-                "from one, as in problem=problem, method=hetcal.BayesianCalibration(problem)"
+                f"study {self.name!r} has scenarios or exact=True but no posterior: give posterior=hetcal.Posterior(...)"
+            )
+        if self.scenarios and self.outcome is None:
+            raise StudyError(
+                f"scenarios of study {self.name!r} need outcome=, the output that they are judged by"
             )
         if not isinstance(self.story, str):
             raise StudyError(
@@ -103,9 +153,40 @@ class Study:
             raise StudyError(f"look_at of study {self.name!r} is a list of sentences, not {self.look_at!r}")
         object.__setattr__(self, "look_at", tuple(self.look_at))
 
-    def run(self, ledger: Ledger | None = None, seed: int = 0, **options: Any) -> CalibrationResult:
+    @property
+    def methods(self) -> tuple[Any, ...]:
+        """The method, and the posterior where one comes after it."""
+        return (self.method,) if self.posterior is None else (self.method, self.posterior)
+
+    def ask(self, ledger: Ledger, seed: int = 0) -> pd.DataFrame:
+        """The runs that the study needs next: parameters, seed, purpose, round; empty when all of them are there."""
+        for method in self.methods:
+            todo = method.ask(ledger, seed)
+            if len(todo):
+                return todo
+        return todo
+
+    def run(self, ledger: Ledger | None = None, seed: int = 0, **options: Any) -> Answers:
         """Run the study to its end, or on from where it stopped; options as of the method's ``run``."""
-        return self.method.run(ledger, seed, **options)
+        from hetcal.ledger import Ledger
+
+        ledger = Ledger() if ledger is None else ledger
+        results = [method.run(ledger, seed, **options) for method in self.methods]
+        return self._answers(results, options)
+
+    def result(self, ledger: Ledger, seed: int = 0) -> Answers:
+        """What a study whose runs are there found; only scenarios' runs that are missing are made."""
+        return self._answers([method.result(ledger, seed) for method in self.methods], {})
+
+    def _answers(self, results: list[Any], options: dict[str, Any]) -> Answers:
+        posterior = results[-1] if hasattr(self.methods[-1], "observation") else None
+        scenarios = None
+        if self.scenarios and posterior is not None:
+            options = {name: value for name, value in options.items() if name != "retry_failed"}
+            scenarios = posterior.scenarios(self.scenarios, self.outcome, **options)
+        if self.exact and posterior is not None:
+            posterior.exact()
+        return Answers(results[0], posterior, scenarios)
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}: {self.problem.simulator.name} by {type(self.method).__name__})"

@@ -1,0 +1,74 @@
+"""How much of a posterior's uncertainty is the emulators': what more runs could take away at most."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hetcal.calibrate.likelihood import EmulatedLikelihood
+
+if TYPE_CHECKING:
+    from hetcal.calibrate.posterior_result import PosteriorResult
+
+_FUNCTIONS = 200
+_POINTS = 1000
+
+
+def function_posteriors(
+    likelihood: EmulatedLikelihood,
+    unit: np.ndarray,
+    observed: np.ndarray,
+    functions: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posteriors under functions drawn from the emulators' uncertainty, as weights of draws from their mixture.
+
+    Each function of the summaries' means has a likelihood of its own, of which the emulated one is the mean. The
+    probability of being alive is taken as it is.
+
+    Parameters
+    ----------
+    likelihood : EmulatedLikelihood
+    unit : numpy.ndarray
+        Draws from the emulated posterior in the unit cube, (m, d).
+    observed : numpy.ndarray
+        Summaries of the data, (1, k).
+    functions : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    weight : numpy.ndarray
+        (functions, m), each row adding up to 1.
+    evidence : numpy.ndarray
+        What each function counts for, (functions,).
+    """
+    emulators = list(likelihood.emulators.values())
+    noise_sd = np.sqrt(np.stack([e.predict(unit).noise_var for e in emulators], axis=1))
+    root = np.linalg.inv(
+        np.linalg.cholesky(noise_sd[:, :, None] * likelihood.correlation * noise_sd[:, None, :])
+    )
+    drawn = np.stack(
+        [e.sample_from(unit, rng.standard_normal((functions, len(unit)))) for e in emulators], axis=2
+    )
+    z = np.einsum("mij,gmj->gmi", root, observed[0] - drawn)
+    logs = -0.5 * (z**2).sum(axis=2)
+    ratio = np.exp(logs - logs.max(axis=0))
+    ratio /= ratio.mean(axis=0)
+    return ratio / ratio.sum(axis=1, keepdims=True), ratio.mean(axis=1) / ratio.mean()
+
+
+def remaining_width(result: PosteriorResult, rng: np.random.Generator) -> dict[str, float]:
+    """By parameter: root of the share of its variance that would remain if the emulators were exact.
+
+    The variance of a parameter is that within the posteriors of single functions plus that between their means; more
+    runs take away the second.
+    """
+    space = result.problem.space
+    unit = space.to_unit(result.samples.to_numpy())[:_POINTS]
+    weight, evidence = function_posteriors(result.likelihood, unit, result.observed, _FUNCTIONS, rng)
+    means = weight @ unit
+    within = np.average(weight @ unit**2 - means**2, axis=0, weights=evidence)
+    share = np.clip(within / np.maximum(unit.var(axis=0), 1e-300), 0.0, 1.0)
+    return dict(zip(space.names, np.sqrt(share).tolist(), strict=True))

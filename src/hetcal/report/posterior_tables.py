@@ -1,0 +1,161 @@
+"""Tables of a posterior, as text that is ready to print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hetcal.checks.verdict import ALPHA_FITTED
+from hetcal.report.tables import Table, prior
+from hetcal.report.words import number, quantity, value_of
+
+if TYPE_CHECKING:
+    from hetcal.report.posterior_findings import PosteriorFindings
+
+_FAILING = 12
+
+
+def intervals(findings: PosteriorFindings) -> Table:
+    """Prior, median and intervals of each parameter, and the exact ones where they were computed."""
+    result = findings.result
+    wide, narrow = (result.intervals(level).set_index("parameter") for level in (0.9, 0.5))
+    exact = None if findings.anchor is None else findings.anchor.comparison.set_index("parameter")
+    rows = []
+    for parameter in result.problem.space.parameters:
+        name = parameter.name
+
+        def span(low: float, high: float, parameter: object = parameter) -> str:
+            return f"{value_of(parameter, low)} to {value_of(parameter, high)}"  # type: ignore[arg-type]
+
+        row = [
+            f"{name}: {parameter.label}" if parameter.label else name,
+            prior(parameter),
+            quantity(parameter, wide.loc[name, "median"]),
+            span(*narrow.loc[name, ["low", "high"]]),
+            span(*wide.loc[name, ["low", "high"]]),
+        ]
+        if exact is not None:
+            row += [
+                f"{value_of(parameter, exact.loc[name, 'exact_median'])} "
+                f"({span(*exact.loc[name, ['exact_low', 'exact_high']])})",
+                f"{exact.loc[name, 'width_ratio']:.2f}",
+            ]
+        rows.append(row)
+    head = ["parameter", "prior", "median", "50 % interval", "90 % interval"]
+    caption = "Posterior of the parameters, from the emulated likelihood"
+    if exact is not None:
+        head += ["exact: median (90 %)", "width, emulated / exact"]
+        caption += ", beside the exact one by a particle filter (particle-marginal Metropolis-Hastings)"
+    return Table(caption, head, rows)
+
+
+def failing(findings: PosteriorFindings) -> Table | None:
+    """The predictive checks that fail, the clearest first."""
+    if findings.predictive is None:
+        return None
+    table = findings.predictive.table
+    failed = table[table["adjusted"] <= ALPHA_FITTED].sort_values(["adjusted", "p"], kind="stable")
+    if not len(failed):
+        return None
+    rows = [
+        [
+            f"{row['target']}: {row['name']}" if row["name"] else row["target"],
+            row["kind"],
+            number(row["observed"]),
+            f"{number(row['median'])} ({number(row['low'])} to {number(row['high'])})",
+            number(row["adjusted"], 2),
+            number(row["prior_p"], 2),
+        ]
+        for row in failed.head(_FAILING).to_dict("records")
+    ]
+    return Table(
+        f"Checks that fail, the clearest first ({len(failed)} of {len(table)}). p: how often a right model shows any "
+        "deviation as large, over all checks at once; p under the prior: of this one alone, before fitting",
+        ["what", "kind", "observed", "predicted: median (90 %)", "p", "p under the prior"],
+        rows,
+    )
+
+
+def scenarios(findings: PosteriorFindings) -> Table | None:
+    """Outcome, effect and probability of being best of each scenario."""
+    if findings.scenarios is None:
+        return None
+    rows = [
+        [
+            row.scenario,
+            f"{number(row.mean)} ({number(row.low)} to {number(row.high)})",
+            f"{number(row.effect)} ({number(row.effect_low)} to {number(row.effect_high)})" if i else "–",
+            f"{number(row.single_low)} to {number(row.single_high)}" if i else "–",
+            f"{row.best:.2f}",
+            f"{row.best_single:.2f}",
+        ]
+        for i, row in enumerate(findings.scenarios.table.itertuples())
+    ]
+    return Table(
+        f"{findings.scenarios.outcome} by scenario: mean with the 90 % range of single outbreaks; expected effect "
+        "against the first with the interval that the posterior leaves; probability of being best in expectation and "
+        "in a single outbreak",
+        ["scenario", "outcome", "expected effect", "effect in one outbreak", "best", "best in one outbreak"],
+        rows,
+    )
+
+
+def would_change(findings: PosteriorFindings) -> Table | None:
+    """What could be learned that would change the decision."""
+    if findings.scenarios is None:
+        return None
+    frame = findings.scenarios.what_would_change_it
+    rows = [
+        [
+            row.what,
+            row.kind,
+            "–" if row.variance_removed != row.variance_removed else f"{100 * row.variance_removed:.0f} %",
+            number(row.gain, 2),
+            "–" if row.changes_choice != row.changes_choice else f"{100 * row.changes_choice:.0f} %",
+        ]
+        for row in frame.itertuples()
+    ]
+    return Table(
+        "What would change the decision: how much of the effect's uncertainty knowing it would remove, what would be "
+        "gained by choosing after knowing it, how often another scenario would be chosen",
+        ["what", "kind", "uncertainty removed", "gain", "choice changes"],
+        rows,
+    )
+
+
+def recovery(findings: PosteriorFindings) -> Table | None:
+    """Coverage of the intervals on data sets whose parameters are known."""
+    if findings.recovery is None:
+        return None
+    frame = findings.recovery.table
+    rows = [
+        [
+            f"{row.level}, {row.stratum}",
+            row.parameter,
+            str(row.n),
+            f"{100 * row.cover50:.0f} %",
+            f"{100 * row.cover90:.0f} %",
+            "good" if row.inside else "bad",
+        ]
+        for row in frame.itertuples()
+    ]
+    return Table(
+        "Self-test: how often the intervals hold the truth of simulated data sets (50 and 90 % are claimed), and "
+        "whether the ranks of the truth stay inside the simultaneous 95 % envelope",
+        ["level", "parameter", "data sets", "50 % covers", "90 % covers", "ranks"],
+        rows,
+    )
+
+
+def drivers(findings: PosteriorFindings) -> Table:
+    """Total Sobol' indices of every summary, and the seed's share."""
+    names = list(findings.result.problem.space.names)
+    rows = []
+    for summary, result in findings.sobol.items():
+        table = result.table.set_index("parameter")
+        cells = [f"{table.loc[n, 'total']:.2f}" for n in names]
+        rows.append([f"summary of {summary}", *cells])
+    return Table(
+        "Which parameters move which summary over the prior (total Sobol' index of its emulated mean)",
+        ["", *names],
+        rows,
+    )

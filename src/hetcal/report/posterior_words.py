@@ -1,0 +1,93 @@
+"""What a report says of a posterior in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hetcal.report.card import exact_sentence
+from hetcal.report.words import called, listed, quantity, value_of
+
+if TYPE_CHECKING:
+    from hetcal.report.posterior_findings import PosteriorFindings
+
+SECTIONS = {
+    "verdict": "Can the model reproduce the data?",
+    "intervals": "What the data say about the parameters",
+    "trust": "Can the intervals be trusted?",
+    "decisions": "What it means for a decision",
+    "next": "Report card, and what to do next",
+}
+_NAMED = 4
+
+
+def sections(findings: PosteriorFindings) -> dict[str, str]:
+    """Sections of this posterior's part."""
+    absent = {"decisions"} if findings.scenarios is None else set()
+    return {name: title for name, title in SECTIONS.items() if name not in absent}
+
+
+def answer(findings: PosteriorFindings) -> list[str]:
+    """The answer: the verdict first, then what the data say about the parameters, then the decision."""
+    sentences = []
+    if findings.verdict is not None:
+        reasons = " ".join(findings.verdict.reasons[:2])
+        sentences.append(f"{findings.verdict.sentence} {reasons}".strip())
+    sentences.append(_intervals(findings))
+    if findings.scenarios is not None:
+        sentences.append(findings.scenarios.says)
+    return sentences
+
+
+def _intervals(findings: PosteriorFindings) -> str:
+    space = findings.result.problem.space
+    anchored = findings.anchor is not None and findings.anchor.mixed and not findings.anchor.agrees
+    if anchored:
+        assert findings.anchor is not None
+        table = findings.anchor.comparison.set_index("parameter")
+        ends, which = ("exact_low", "exact_high"), "the exact likelihood puts"
+    else:
+        table, ends, which = (
+            findings.result.intervals(0.9).set_index("parameter"),
+            ("low", "high"),
+            "the data put",
+        )
+    parts = [
+        f"{called(p)} between {value_of(p, table.loc[p.name, ends[0]])} and "
+        f"{quantity(p, table.loc[p.name, ends[1]])}"
+        for p in space.parameters[:_NAMED]
+    ]
+    if space.dimension > _NAMED:
+        parts.append(f"{space.dimension - _NAMED} more in the table")
+    if findings.fits:
+        return f"With 90 % probability {which} {listed(parts)}."
+    differ = "; those of the summaries differ, see below" if anchored else ""
+    return (
+        f"If the model were right, {which} {listed(parts)} (90 % intervals{differ}); since it does not reproduce the "
+        "data, these are properties of the model and no statement about the world."
+    )
+
+
+def cautions(findings: PosteriorFindings) -> list[str]:
+    """Sentences under "Before you use it"."""
+    result, notes = findings.result, []
+    if findings.verdict is None:
+        notes.append(
+            "No predictive runs were asked for, so nothing says whether the model can make the data at all."
+        )
+    if findings.recovery is None:
+        notes.append(
+            "The intervals of this study have not been tested on simulated data sets: `hetcal self-test` does that."
+        )
+    elif not findings.recovery.trusted:
+        notes.append(f"The self-test fails: {findings.recovery.says[0]}")
+    if findings.anchor is not None and not findings.anchor.agrees:
+        notes.append(f"Emulated and exact posterior differ: {exact_sentence(findings)}.")
+    if result.effective < 400:
+        notes.append(
+            f"Only {result.effective:.0f} effective draws from the posterior: ends of intervals are rough."
+        )
+    if result.likelihood.summaries.dropped:
+        notes.append(
+            f"The data say nothing about {listed(result.likelihood.summaries.dropped)}: its posterior is its prior."
+        )
+    return notes
