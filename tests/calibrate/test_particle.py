@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from hetcal.calibrate import particle_mcmc
 from hetcal.calibrate.particle import particle_filter
 from hetcal.calibrate.particle_mcmc import ParticleMCMC
 from hetcal.observation import GaussianObservation, NegativeBinomialObservation, PoissonObservation
@@ -264,6 +266,22 @@ def test_the_same_seed_gives_the_same_numbers_on_any_number_of_threads():
     assert np.array_equal(runs[0].unit, runs[1].unit)
     assert np.array_equal(runs[0].log_likelihood, runs[1].log_likelihood)
     assert not np.array_equal(runs[0].unit, method(particles=20, iterations=50, burn_in=30).run(seed=6).unit)
+
+
+def test_chains_start_where_the_pilot_ended_before_its_goal(monkeypatch):
+    # One round from the prior: its weights are tempered, a longer burn-in makes up for it. 5 standard errors.
+    monkeypatch.setattr(particle_mcmc, "PILOT_ROUNDS", 1)
+    observed = run_steps(LinearGaussian(), {"memory": 0.8}, 1, np.random.default_rng(3))["level"][0]
+    grid = np.linspace(0.0005, 0.9995, 1_000)
+    weights = np.exp([kalman(memory, observed, 0.3) - kalman(0.8, observed, 0.3) for memory in grid])
+    mean = weights @ grid / weights.sum()
+    space = Space([Parameter("memory", uniform(0.0, 1.0))])
+    chains = ParticleMCMC(
+        space, LinearGaussian(), {"level": observed}, GaussianObservation(0.3), particles=100
+    )
+    table = replace(chains, iterations=300, burn_in=90).run(seed=1).summary
+    assert abs(table["mean"][0] - mean) < 5 * table["sd"][0] / math.sqrt(table["ess"][0])
+    assert table["ess"][0] > 100
 
 
 def test_a_step_that_disagrees_ends_a_run():

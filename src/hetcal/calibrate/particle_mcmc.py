@@ -187,7 +187,13 @@ class ParticleMCMC:
         d = self.space.dimension
         n = 100 * d
         points, log_proposal = rng.random((2 * n, d)), np.zeros(2 * n)
-        for _ in range(PILOT_ROUNDS):
+        weights = np.full(2 * n, 0.5 / n)
+        for k in range(PILOT_ROUNDS):
+            if k > 0:
+                proposal = _Proposal.fit(points, weights)
+                drawn = proposal.draw(rng, 2 * n)
+                points = drawn[np.all((drawn > 0.0) & (drawn < 1.0), axis=1)][:n]
+                log_proposal = proposal.log_density(points)
             values = log_likelihoods(points, PILOT_PARTICLES)
             if values.max() == -math.inf:
                 raise ValueError(
@@ -198,10 +204,6 @@ class ParticleMCMC:
             weights, temperature = _tempered(values, log_proposal, least=0.1 * n)
             if temperature == 1.0:
                 break
-            proposal = _Proposal.fit(points, weights)
-            drawn = proposal.draw(rng, 2 * n)
-            points = drawn[np.all((drawn > 0.0) & (drawn < 1.0), axis=1)][:n]
-            log_proposal = proposal.log_density(points)
         return points, weights
 
     def _particles(self, log_likelihoods: LogLikelihoods, probes: np.ndarray) -> tuple[int, float]:
