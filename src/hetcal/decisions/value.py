@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetcal.calibrate.emulator_share import function_posteriors
 from hetcal.decisions.effects import Effects
 from hetcal.decisions.smoothing import Smooth, spline_features
 from hetcal.streams import generator
@@ -177,21 +178,9 @@ def emulator_value(effects: Effects, posterior: Any, draws: pd.DataFrame, seed: 
     if likelihood is None:
         return []
     unit = posterior.problem.space.to_unit(draws.to_numpy()[effects.rows])
-    emulators = list(likelihood.emulators.values())
-    noise_sd = np.sqrt(np.stack([e.predict(unit).noise_var for e in emulators], axis=1))
-    root = np.linalg.inv(
-        np.linalg.cholesky(noise_sd[:, :, None] * likelihood.correlation * noise_sd[:, None, :])
+    weight, evidence = function_posteriors(
+        likelihood, unit, posterior.observed, _DRAWS, generator(seed, "scenarios", 4)
     )
-    rng = generator(seed, "scenarios", 4)
-    drawn = np.stack(
-        [e.sample_from(unit, rng.standard_normal((_DRAWS, len(unit)))) for e in emulators], axis=2
-    )
-    z = np.einsum("mij,gmj->gmi", root, posterior.observed[0] - drawn)
-    logs = -0.5 * (z**2).sum(axis=2)
-    ratio = np.exp(logs - logs.max(axis=0))
-    ratio /= ratio.mean(axis=0)
-    evidence = ratio.mean(axis=1) / ratio.mean()
-    weight = ratio / ratio.sum(axis=1, keepdims=True)
     effective = 1 / (weight**2).sum(axis=1)
     row: dict[str, Any] = {"what": "more runs to train the emulators", "kind": "runs"}
     row |= {column: np.nan for column in _NUMBERS}
