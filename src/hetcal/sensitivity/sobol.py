@@ -1,48 +1,27 @@
-"""Sobol' indices by Jansen's estimators, with bootstrap intervals whose coverage is tested.
-
-The bootstrap of all indices at once is one matrix product: each resample is a vector of counts (how often a
-row was drawn), and every sum that the estimators need is those counts times the rows' squared differences.
-"""
+"""Sobol' indices of a function or an emulator, over the prior or a part of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
+from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.total import WeightedTotal
 from hetcal.parameters import Space
+from hetcal.sensitivity.emulated import SeedShare, indices_of_draws, seed_share
+from hetcal.sensitivity.jansen import Indices, check_bootstrap, check_varies, check_whole, jansen
+from hetcal.sensitivity.posterior_functions import PosteriorFunctions
 from hetcal.streams import generator
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _BLOCK_ROWS = 16_384  # points that the function sees at once
-_BLOCK_COUNTS = 2**21  # bootstrap counts held at once: 16 MiB
+_DRAWS = 100
 _SCALES = ("natural", "latent")
-
-
-class Indices(NamedTuple):
-    """Indices of d parameters with bootstrap intervals; each of shape (d,), or (d, k) for k outputs.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hetcal.sensitivity import jansen
-    >>> a, b = np.random.default_rng(0).random((2, 1000, 2))
-    >>> mixed = np.column_stack([b[:, 0] + a[:, 1], a[:, 0] + b[:, 1]])
-    >>> jansen(a.sum(axis=1), b.sum(axis=1), mixed).total.round(1)
-    array([0.5, 0.5])
-    """
-
-    first: np.ndarray
-    first_low: np.ndarray
-    first_high: np.ndarray
-    total: np.ndarray
-    total_low: np.ndarray
-    total_high: np.ndarray
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +32,9 @@ class SobolResult:
     ----------
     table : pandas.DataFrame
         Columns parameter, first, first_low, first_high, total, total_low, total_high, a row a parameter;
-        where the function has several outputs, a column ``output`` (0, 1, ...) stands in front.
+        where the function has several outputs, a column ``output`` (0, 1, ...) stands in front. Where functions
+        were drawn from an emulator, four more: first_emulator_sd, first_sampling_sd, total_emulator_sd and
+        total_sampling_sd, the two parts of each index's error; the intervals hold both.
     dummy : pandas.DataFrame or None
         The same columns for a parameter that the function does not have, a row an output, and ``line``: the
         half-width of the dummy's first-order interval. Its true indices are 0, so its estimate shows what
@@ -71,8 +52,14 @@ class SobolResult:
         Level of the intervals.
     bootstrap : int
         Bootstrap resamples behind the intervals.
+    draws : int
+        Functions drawn from the emulator, 0 where there were none.
+    seed_share : SeedShare or None
+        The seed's own total index, where functions were drawn: share, low, high, emulator_sd, sampling_sd.
+    within : dict
+        Ranges to which priors were cut, in natural units, by parameter.
     label : str
-        What the intervals hold: "sampling error only", not an emulator's own error.
+        What the intervals hold: "sampling error only", or "emulator and sampling error".
 
     Examples
     --------
@@ -89,14 +76,24 @@ class SobolResult:
     scale: str
     level: float
     bootstrap: int
-    label: str = "sampling error only"
+    draws: int
+    seed_share: SeedShare | None
+    within: dict[str, tuple[float, float]]
+    label: str
 
     def __repr__(self) -> str:
+        drawn = f"; {self.draws} functions drawn from the emulator" if self.draws else ""
         text = (
             f"Sobol' indices of the mean response on the {self.scale} scale (Jansen; n = {self.n:,}, "
-            f"{self.evaluations:,} evaluations)\n{self.level:.0%} bootstrap intervals: {self.label}\n"
-            + self.table.round(4).to_string(index=False)
+            f"{self.evaluations:,} evaluations{drawn})\n{self.level:.0%} intervals: {self.label}\n"
         )
+        if self.within:
+            ranges = (f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in self.within.items())
+            text += f"over {', '.join(ranges)}\n"
+        text += self.table.round(4).to_string(index=False)
+        if self.seed_share is not None:
+            share = self.seed_share
+            text += f"\nthe seed's own total index: {share.share:.4f} ({share.low:.4f} to {share.high:.4f})"
         if self.dummy is not None:
             lines = ", ".join(f"{line:.4f}" for line in self.dummy["line"])
             text += f"\nindistinguishable from zero below: {lines}"
@@ -112,8 +109,10 @@ def sobol(
     level: float = 0.95,
     scale: str = "natural",
     dummy: bool = True,
+    draws: int | None = None,
+    within: Mapping[str, tuple[float, float]] | pd.DataFrame | None = None,
 ) -> SobolResult:
-    """First-order and total Sobol' indices of a function or an emulator over the prior.
+    """First-order and total Sobol' indices of a function or an emulator over the prior or a part of it.
 
     The first-order index of a parameter is the share of the output's variance that knowing it would remove on
     average; the total index is the share that would stay if all others were known. Use them to see which
@@ -121,12 +120,24 @@ def sobol(
     ``soboljansen`` in the R package sensitivity [1]_ [2]_. The two samples are independent random draws, not
     a Sobol' sequence: only then do bootstrap intervals cover what they claim.
 
+    From a `HetGP`, or the weighted total of several, whole functions are drawn, each consistent over all points:
+    the lengthscales, variance and noise level from their posterior, then the response given the runs. An index is
+    the mean over these functions, and its error has two parts, both in the table: the spread between functions
+    (shrinks with more runs) and the mean bootstrap variance (shrinks with larger `n`). The index of the emulator's
+    mean alone would miss what the smooth mean has lost. Simulator noise is no error of these indices but a share of
+    its own, ``seed_share``. Adding independent emulator noise at each point would be wrong: it inflates totals.
+
+    Indices share out a variance only where inputs are independent. Over a region (the points that are not ruled
+    out, a posterior) they are not; ``within`` therefore takes the smallest box around it, on which the priors, cut
+    to the box, stay independent. The box is larger than the region: dependence inside of it is left out.
+
     Parameters
     ----------
     function : callable or emulator
         Maps an (N, d) array in natural units to (N,) or, for several outputs, (N, k). It is called with
         blocks of rows, so each row's answer must not depend on the others. An emulator is anything with
-        ``predict``, which is given points of the unit cube; the indices are those of its ``mean``.
+        ``predict``, which is given points of the unit cube; where no functions are drawn the indices are those of
+        its ``mean``.
     space : Space
         The d parameters with their priors, taken as independent.
     n : int
@@ -134,7 +145,7 @@ def sobol(
     seed : int
         At least 0; equal seeds give equal results.
     bootstrap : int
-        Resamples for the intervals.
+        Resamples for the intervals, for each function where functions are drawn.
     level : float
         Level of the intervals, between 0 and 1.
     scale : {"natural", "latent"}
@@ -142,6 +153,13 @@ def sobol(
     dummy : bool
         Whether to add a parameter that does nothing, as the line of what is indistinguishable from zero. It
         costs no evaluation.
+    draws : int, optional
+        Functions drawn from the emulator: 100 for a `HetGP` where nothing is said; ask for them for a weighted
+        total, where each of its targets costs as much. With 0 the indices are those of the emulator's mean and the
+        intervals hold sampling error only.
+    within : mapping or pandas.DataFrame, optional
+        Ranges in natural units to which priors are cut: ``{"R0": (2.5, 7.7)}``, or a table with columns parameter,
+        low and high, such as ``result.ranges.table``. Parameters that are not named keep their prior.
 
     Returns
     -------
@@ -167,18 +185,37 @@ def sobol(
     >>> result = hc.sobol(lambda x: 3 * x[:, 0] + x[:, 1], space, n=4096, seed=1)
     >>> result.table["first"].round(1).tolist()    # exactly 0.9 and 0.1
     [0.9, 0.1]
+
+    The error of an emulated index in its two parts, over half of the prior:
+
+    >>> import numpy as np
+    >>> x = np.repeat(hc.designs.sobol(space, 30, seed=1).unit, 3, axis=0)
+    >>> y = np.random.default_rng(1).normal(3 * x[:, 0] + x[:, 1], 0.3)
+    >>> emulator = hc.HetGP(noise="homoskedastic").fit(x, y)
+    >>> split = hc.sobol(emulator, space, n=1000, seed=1, draws=40, within={"a": (0.0, 0.5)})
+    >>> split.table[["first_emulator_sd", "first_sampling_sd"]].shape, split.label
+    ((2, 2), 'emulator and sampling error')
     """
     if not isinstance(space, Space):
         raise TypeError(f"space must be a hetcal.Space, not {type(space).__name__}")
-    _check_whole("n", n, 2)
-    _check_bootstrap(bootstrap, level)
+    check_whole("n", n, 2)
+    check_bootstrap(bootstrap, level)
+    draws = _count_draws(function, draws)
+    ranges = _ranges(within, space)
     evaluate, convert = _response(function, space, scale)
+    both = evaluate
+    if draws:
+        functions = PosteriorFunctions(function, draws, seed)
+        evaluate, both = lambda x: functions(x, scale)[0], lambda x: np.hstack(functions(x, scale))
+    low, high = _box(ranges, space)
     random = generator(seed, "sensitivity")
-    x_a = convert(random.random((n, space.dimension)))
-    x_b = convert(random.random((n, space.dimension)))
+    x_a = convert(low + random.random((n, space.dimension)) * (high - low))
+    x_b = convert(low + random.random((n, space.dimension)) * (high - low))
     names = list(space.names)
-    f_a = _evaluate(evaluate, x_a)
-    f_b = _evaluate(evaluate, x_b)
+    f_a = _evaluate(both, x_a)
+    f_b = _evaluate(both, x_b)
+    if draws:
+        (f_a, noise_a), (f_b, noise_b) = np.hsplit(f_a, 2), np.hsplit(f_b, 2)
     f_ab = np.empty((n, space.dimension + dummy) + f_a.shape[1:])
     for i in range(space.dimension):
         own = x_a[:, i].copy()
@@ -188,7 +225,14 @@ def sobol(
     if dummy:
         f_ab[:, -1] = f_a
         names.append("dummy")
-    table = _tidy(names, jansen(f_a, f_b, f_ab, bootstrap=bootstrap, seed=seed, level=level))
+    share = None
+    if draws:
+        check_varies(f_a, f_b, f_ab, several=True)
+        indices, spreads = indices_of_draws(f_a, f_b, f_ab, bootstrap, seed, level)
+        table = _tidy(names, indices).assign(**spreads._asdict())
+        share = seed_share(np.vstack([f_a, f_b]), np.vstack([noise_a, noise_b]), level)
+    else:
+        table = _tidy(names, jansen(f_a, f_b, f_ab, bootstrap=bootstrap, seed=seed, level=level))
     dummy_rows = None
     if dummy:
         is_dummy = np.arange(len(table)) % len(names) == space.dimension
@@ -203,125 +247,66 @@ def sobol(
         scale=scale,
         level=level,
         bootstrap=bootstrap,
+        draws=draws,
+        seed_share=share,
+        within=ranges,
+        label="emulator and sampling error" if draws else "sampling error only",
     )
 
 
-def jansen(
-    f_a: Any, f_b: Any, f_ab: Any, bootstrap: int = 1000, seed: int = 0, level: float = 0.95
-) -> Indices:
-    """Jansen's first-order and total indices from evaluations that are already there.
-
-    With V the variance of f(A),
-
-        S_i = 1 - sum (f(B) - f(AB_i))^2 / ((2n - 1) V),    T_i = sum (f(A) - f(AB_i))^2 / ((2n - 1) V),
-
-    as ``soboljansen`` of the R package sensitivity, with "basic" bootstrap intervals over rows. hetcal's R
-    package has the same estimators as ``jansen()``.
-
-    Parameters
-    ----------
-    f_a, f_b : array
-        The output on the independent samples A and B, shape (n,) or (n, k).
-    f_ab : array
-        The output on A with column i taken from B, shape (n, d) or (n, d, k).
-    bootstrap : int
-        Resamples for the intervals; all outputs share them.
-    seed : int
-        Seed of the resamples, at least 0.
-    level : float
-        Level of the intervals, between 0 and 1.
-
-    Returns
-    -------
-    Indices
-        Arrays of shape (d,) or (d, k).
-
-    Raises
-    ------
-    ValueError
-        If shapes do not fit together, or an output is not finite or constant.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hetcal.sensitivity import jansen
-    >>> a, b = np.random.default_rng(0).random((2, 1000, 2))
-    >>> mixed = np.column_stack([b[:, 0] + a[:, 1], a[:, 0] + b[:, 1]])
-    >>> jansen(a.sum(axis=1), b.sum(axis=1), mixed).first.shape
-    (2,)
-    """
-    _check_bootstrap(bootstrap, level)
-    f_a, f_b, f_ab = (np.asarray(f, dtype=float) for f in (f_a, f_b, f_ab))
-    if f_a.ndim not in (1, 2) or f_b.shape != f_a.shape:
-        raise ValueError(f"f_a and f_b need one shape, (n,) or (n, k), not {f_a.shape} and {f_b.shape}")
-    if f_ab.ndim != f_a.ndim + 1 or f_ab.shape[:1] + f_ab.shape[2:] != f_a.shape:
-        raise ValueError(f"f_ab needs the shape of f_a, {f_a.shape}, with d after n, not {f_ab.shape}")
-    several = f_a.ndim == 2
-    if not several:
-        f_a, f_b, f_ab = f_a[:, None], f_b[:, None], f_ab[:, :, None]
-    _check_varies(f_a, f_b, f_ab, several)
-
-    n, d, k = f_ab.shape
-    terms = _terms(f_a, f_b, f_ab)
-    estimate = _indices(terms.sum(axis=0), n)
-    resampled = np.empty((bootstrap, k, 2 * d))
-    flat = terms.reshape(n, -1)
-    for rows, counts in _resamples(n, bootstrap, generator(seed, "bootstrap")):
-        resampled[rows] = _indices((counts @ flat).reshape(-1, *terms.shape[1:]), n)
-    if not np.all(np.isfinite(resampled)):
+def _count_draws(function: Any, draws: int | None) -> int:
+    """How many functions to draw."""
+    parts = function.emulators.values() if isinstance(function, WeightedTotal) else [function]
+    drawable = all(isinstance(part, HetGP) for part in parts)
+    if draws is None:
+        return _DRAWS if isinstance(function, HetGP) else 0
+    check_whole("draws", draws, 0)
+    if draws == 1:
+        raise ValueError("draws=1 shows no spread between functions: take 0 for none, or better 100")
+    if draws and not drawable:
         raise ValueError(
-            f"the output differs in so few of the n = {n} rows that some resamples are constant: raise n, or "
-            "transform the output"
+            f"draws={draws} needs a HetGP or a weighted total of them, from which functions can be drawn, not "
+            f"{type(function).__name__}"
         )
-    # The "basic" interval, at the order statistics that R's boot.ci takes.
-    tail = (1 - level) / 2
-    below, above = np.quantile(resampled, [tail, 1 - tail], axis=0, method="weibull")
-    columns = []
-    for kind in (slice(0, d), slice(d, None)):
-        for values in (estimate, 2 * estimate - above, 2 * estimate - below):
-            columns.append(values[:, kind].T if several else values[0, kind])
-    return Indices(*columns)
+    return draws
 
 
-def _terms(f_a: np.ndarray, f_b: np.ndarray, f_ab: np.ndarray) -> np.ndarray:
-    """What the estimators sum over rows, (n, k, 2 + 2d); centred, so that the variance loses no digits."""
-    n, d, k = f_ab.shape
-    f_ab = f_ab.transpose(0, 2, 1)
-    terms = np.empty((n, k, 2 + 2 * d))
-    terms[:, :, 0] = f_a - f_a.mean(axis=0)
-    np.subtract(f_b[:, :, None], f_ab, out=terms[:, :, 2 : 2 + d])
-    np.subtract(f_a[:, :, None], f_ab, out=terms[:, :, 2 + d :])
-    terms[:, :, 1] = terms[:, :, 0]
-    np.square(terms[:, :, 1:], out=terms[:, :, 1:])
-    return terms
+def _ranges(within: Any, space: Space) -> dict[str, tuple[float, float]]:
+    """Ranges by parameter, checked."""
+    if within is None:
+        return {}
+    if hasattr(within, "columns"):
+        missing = [c for c in ("parameter", "low", "high") if c not in within.columns]
+        if missing:
+            raise ValueError(f"within needs columns parameter, low and high; missing: {', '.join(missing)}")
+        within = {r.parameter: (r.low, r.high) for r in within.itertuples()}
+    unknown = [str(name) for name in within if name not in space.names]
+    if unknown:
+        raise ValueError(
+            f"within names {', '.join(unknown)}, but the parameters are {', '.join(space.names)}"
+        )
+    ranges = {}
+    for name, ends in within.items():
+        if np.shape(ends) != (2,) or not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
+            raise ValueError(f"within needs (low, high) with low < high for {name}, not {ends!r}")
+        ranges[name] = (float(ends[0]), float(ends[1]))
+    return ranges
 
 
-def _indices(sums: np.ndarray, n: int) -> np.ndarray:
-    """First-order then total indices, (..., 2d), from sums of terms, (..., 2 + 2d); NaN where V is 0."""
-    d = sums.shape[-1] // 2 - 1
-    variance = (sums[..., 1] - sums[..., 0] ** 2 / n) / (n - 1)
-    shares = sums[..., 2:] / ((2 * n - 1) * np.where(variance > 0, variance, np.nan)[..., None])
-    shares[..., :d] = 1 - shares[..., :d]
-    return shares
-
-
-def _resamples(n: int, bootstrap: int, random: np.random.Generator) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of resamples as counts of the n rows, (block, n)."""
-    block = min(bootstrap, max(16, _BLOCK_COUNTS // n))
-    counts = np.empty((block, n))
-    for start in range(0, bootstrap, block):
-        part = counts[: bootstrap - start]
-        _tally(random.integers(0, n, size=part.shape, dtype=np.uint32), part)
-        yield slice(start, start + len(part)), part
-
-
-@numba.njit(cache=True)
-def _tally(drawn: np.ndarray, counts: np.ndarray) -> None:
-    """Count in each row of ``counts`` how often ``drawn`` names each column."""
-    counts[:] = 0.0
-    for resample in range(drawn.shape[0]):
-        for i in range(drawn.shape[1]):
-            counts[resample, drawn[resample, i]] += 1.0
+def _box(ranges: Mapping[str, tuple[float, float]], space: Space) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of the box in the unit cube, each (d,)."""
+    middle = space.from_unit(np.full((1, space.dimension), 0.5))[0]
+    ends = np.tile(middle, (2, 1))
+    for j, name in enumerate(space.names):
+        if name in ranges:
+            ends[:, j] = ranges[name]
+    low, high = space.to_unit(ends)
+    for j, name in enumerate(space.names):
+        if name not in ranges:
+            low[j], high[j] = 0.0, 1.0
+        elif not low[j] < high[j]:
+            raise ValueError(f"the prior of {name} gives no probability to {ranges[name]}")
+    return low, high
 
 
 def _response(
@@ -376,33 +361,3 @@ def _tidy(names: list[str], indices: Indices) -> pd.DataFrame:
         table[name] = values.T.ravel()
     table.insert(0, "output", np.repeat(np.arange(outputs), len(names)))
     return table
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-
-
-def _check_bootstrap(bootstrap: Any, level: Any) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level!r}: 0.95 for 95 % intervals")
-    _check_whole("bootstrap", bootstrap, int(np.ceil(2 / (1 - level) - 1e-9)) - 1)
-
-
-def _check_varies(f_a: np.ndarray, f_b: np.ndarray, f_ab: np.ndarray, several: bool) -> None:
-    for name, f in (("f_a", f_a), ("f_b", f_b), ("f_ab", f_ab)):
-        if not np.all(np.isfinite(f)):
-            count = np.count_nonzero(~np.isfinite(f))
-            raise ValueError(
-                f"{name} is not finite in {count} of {f.size} values: drop those rows everywhere"
-            )
-    if len(f_a) < 2:
-        raise ValueError(f"indices need at least 2 rows, not {len(f_a)}")
-    constant = np.ptp(f_a, axis=0) <= 1e-12 * np.abs(f_a).max(axis=0)
-    if constant.any():
-        j = int(np.argmax(constant))
-        raise ValueError(
-            (f"output {j}" if several else "the output")
-            + f" is constant ({f_a[0, j]:.6g}), so there is no variance to share out: "
-            + ("leave it out" if several else "check the function and the priors")
-        )
