@@ -94,7 +94,7 @@ def study(budget: str = "quick") -> Study:
     --------
     >>> import hetcal as hc
     >>> hc.studies.flu1978.study("quick").problem
-    Problem(StochasticSIR: R0, infectious_days, I0 -> in_bed)
+    Problem(StochasticSIR: R0, infectious_days, I0 -> in_bed, total_infected)
     """
     if budget not in BUDGETS:
         raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
@@ -109,7 +109,11 @@ def study(budget: str = "quick") -> Study:
     problem = Problem(
         space,
         simulator=StochasticSIR(population=flu.attrs["population"], days=len(flu)),
-        targets=[Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance", label="boys in bed")],
+        targets=[
+            Target("in_bed", observed=flu["in_bed"], loss="poisson_deviance", label="boys in bed"),
+            # Not fitted, only checked: in this model whoever is infected falls ill.
+            Target("total_infected", observed=flu.attrs["ill"], weight=0, label="boys that fell ill"),
+        ],
     )
     return Study(
         name="flu1978",
