@@ -6,7 +6,6 @@ import contextlib
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -14,9 +13,9 @@ import click
 import typer
 
 if TYPE_CHECKING:
-    from hetcal.calibrate import CalibrationResult
+    from hetcal.studies.answers import Answers
     from hetcal.studies.folder import Folder
-    from hetcal.studies.study import Answers, Study
+    from hetcal.studies.study import Study
 
 app = typer.Typer(
     add_completion=False,
@@ -163,18 +162,82 @@ def report(
     Example:
       hetcal report results/flu1978
     """
-    from hetcal.studies.folder import Folder
+    from hetcal.studies.folder import Folder, finished
 
     place = Folder(folder)
     found, note = place.recall(None if seed is None else _whole_number(seed))
     with place.open_ledger() as ledger:
-        todo = found.ask(ledger, note.seed)
-        if len(todo):
-            raise ValueError(
-                f"{folder} holds no finished study with seed {note.seed}: {len(todo)} runs of round "
-                f"{todo['round'].iloc[0]} ({todo['purpose'].iloc[0]}) are missing; to go on: `{note.command}`"
-            )
-        _write_report(found.result(ledger, note.seed), found, place, note.command, False)
+        _write_report(finished(found, ledger, note, place), found, place, note.command, False)
+
+
+@app.command("self-test")
+def self_test(
+    study: str = STUDY,
+    out: Optional[Path] = OUT,
+    seed: Optional[str] = LATEST,
+    budget: Optional[str] = BUDGET,
+    sets: str = typer.Option("200", "--sets", metavar="N", help="Data sets over the prior."),
+    workers: str = typer.Option("1", metavar="N", help="Processes that simulate; no number depends on it."),
+) -> None:
+    """Test whether a finished study's intervals hold the truth of simulated data sets.
+
+    Simulates outbreaks whose parameters are known, from the prior and from the posterior, and counts how often the
+    intervals hold them. The report is drawn again with the result.
+
+    \b
+    Example:
+      hetcal self-test flu1978
+    """
+    from hetcal.checks import recovery_test
+    from hetcal.studies.folder import Folder, finished
+    from hetcal.studies.study import load
+
+    number, processes = _whole_number(sets, "--sets", 2), _whole_number(workers, "--workers", 1)
+    place = Folder(out or Path("results") / load(study, budget).name)
+    found, note = place.recall(None if seed is None else _whole_number(seed))
+    if not hasattr(found.methods[-1], "observation"):
+        raise ValueError(
+            f"study {found.name!r} has no posterior to test: give it posterior=hetcal.Posterior(...)"
+        )
+    with place.open_ledger() as ledger:
+        answers = finished(found, ledger, note, place)
+        print(recovery_test(answers.posterior, number, note.seed, workers=processes))
+        _write_report(answers, found, place, note.command, True)
+
+
+@app.command()
+def compare(
+    folders: list[Path] = typer.Argument(
+        ..., metavar="FOLDER FOLDER...", show_default=False, help="Where `hetcal run` wrote, one a model."
+    ),
+    out: Path = typer.Option(
+        ..., "--out", metavar="DIR", show_default=False, help="Folder of the page that compares the models."
+    ),
+) -> None:
+    """Compare finished studies of the same data on one page: verdicts, parameters, scores on held-out days.
+
+    \b
+    Example:
+      hetcal compare results/flu1978 results/flu1978_bed --out results/flu1978-models
+    """
+    from hetcal.comparison import compare_models
+    from hetcal.studies.folder import Folder, finished
+
+    with contextlib.ExitStack() as opened:
+        results = {}
+        for folder in folders:
+            found, note = Folder(folder).recall()
+            ledger = opened.enter_context(Folder(folder).open_ledger())
+            posterior = finished(found, ledger, note, Folder(folder)).posterior
+            if posterior is None:
+                raise ValueError(
+                    f"study {found.name!r} in {folder} has no posterior: give it posterior=hetcal.Posterior(...)"
+                )
+            results[found.problem.simulator.name] = posterior
+        comparison = compare_models(results)
+        path = comparison.report(out)
+    print(f"The comparison is {path.resolve()}")
+    print("\n".join(comparison.says))
 
 
 @app.command()
@@ -315,6 +378,7 @@ def _command(verb: str, *arguments: Any, **options: Any) -> str:
 
 def _write_report(answers: Answers, study: Study, folder: Folder, command: str, quiet: bool) -> None:
     from hetcal.report import write_report
+    from hetcal.studies.answers import lines
 
     path = write_report(
         answers.result,
@@ -326,48 +390,4 @@ def _write_report(answers: Answers, study: Study, folder: Folder, command: str, 
     )
     print(f"The report is {path.resolve()}")
     if not quiet:
-        print("\n".join(_answer(answers)))
-
-
-def _answer(answers: Answers) -> Iterator[str]:
-    """What was found, a line each."""
-    from hetcal.calibrate import CalibrationResult
-
-    if answers.posterior is not None:
-        yield from _of_posterior(answers)
-    if isinstance(answers.result, CalibrationResult):
-        yield from _of_search(answers.result)
-
-
-def _of_posterior(answers: Answers) -> Iterator[str]:
-    posterior = answers.posterior
-    assert posterior is not None
-    if posterior.method.predictive:
-        yield f"verdict: {posterior.verdict.sentence}"
-    units = {parameter.name: parameter.unit for parameter in posterior.problem.space.parameters}
-    for row in posterior.intervals(0.9).itertuples():
-        text = f"{row.parameter}: {row.median:.3g} (90% interval {row.low:.3g} to {row.high:.3g}) {units[row.parameter]}"
-        yield text.strip()
-    if answers.scenarios is not None:
-        yield answers.scenarios.says
-
-
-def _of_search(result: CalibrationResult) -> Iterator[str]:
-    best, ranges, runs = result.best, result.ranges, result.runs
-    units = {parameter.name: parameter.unit for parameter in result.problem.space.parameters}
-    point = (f"{name} = {value:.4g} {units[name]}".strip() for name, value in best.theta.items())
-    yield f"best: {', '.join(point)}"
-    yield (
-        f"loss: {best.loss:.4g} ± {best.loss_se:.2g} (standard error) on {best.replicates} fresh runs; the noise floor "
-        f"is {best.noise_floor:.4g}; tied with it: {len(best.ties)}"
-    )
-    yield f"optimism: {best.optimism:+.3g}, the loss on fresh runs less the {best.believed:.4g} the search believed"
-    each = ", ".join(f"{row.parameter} {row.low:.3g} to {row.high:.3g}" for row in ranges.table.itertuples())
-    share = f"{ranges.volume:.2%}" if ranges.volume >= 1e-4 else "less than 0.01%"
-    yield f"not ruled out yet: {each}; jointly {share} of the prior"
-    if runs["failed"]:
-        errors = result.ledger.runs(result.problem.simulator, result.study).query("status == 'failed'")[
-            "error"
-        ]
-        often = errors.mode().iloc[0].partition("\n")[0]
-        yield f"failed runs: {runs['failed']} of {runs['total']}, most often: {often}"
+        print("\n".join(lines(answers)))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hetcal.ledger import Ledger
+from hetcal.studies.answers import Answers
 from hetcal.studies.study import SHIPPED, Study, StudyError, load
 
 
@@ -123,6 +124,23 @@ class Folder:
         if not fitting:
             raise StudyError(f"{self.path} holds no study with seed {seed}: it holds {self.seeds()}")
         return load(fitting[-1].study, fitting[-1].budget), fitting[-1]
+
+
+def finished(study: Study, ledger: Ledger, note: Note, folder: Folder) -> Answers:
+    """What a finished study found.
+
+    Raises
+    ------
+    ValueError
+        Where runs are missing, with the command that makes them.
+    """
+    todo = study.ask(ledger, note.seed)
+    if len(todo):
+        raise ValueError(
+            f"{folder.path} holds no finished study with seed {note.seed}: {len(todo)} runs of round "
+            f"{todo['round'].iloc[0]} ({todo['purpose'].iloc[0]}) are missing; to go on: `{note.command}`"
+        )
+    return study.result(ledger, note.seed)
 
 
 def _whole(which: str) -> str:

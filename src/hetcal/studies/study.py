@@ -11,11 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hetcal.studies.answers import Answers
+
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hetcal.calibrate import CalibrationResult, PosteriorResult
-    from hetcal.decisions import Scenarios
     from hetcal.ledger import Ledger
     from hetcal.problem import Problem
 
@@ -25,30 +25,6 @@ BUDGETS = ("quick", "full")
 
 class StudyError(ValueError):
     """A study cannot be found or read; the message says where and what to do."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a study found.
-
-    Attributes
-    ----------
-    result : CalibrationResult or PosteriorResult
-        Of the study's method.
-    posterior : PosteriorResult or None
-        Of the study's posterior, or of a method that is one.
-    scenarios : Scenarios or None
-
-    Examples
-    --------
-    >>> from hetcal.studies.study import Answers
-    >>> Answers("result", None, None).posterior is None
-    True
-    """
-
-    result: CalibrationResult | PosteriorResult
-    posterior: PosteriorResult | None
-    scenarios: Scenarios | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +53,8 @@ class Study:
         Of the same problem: the report then has a verdict and intervals beside the best fit. It takes over the runs
         that the method made.
     scenarios : dict, optional
-        What could be done, by name: see `PosteriorResult.scenarios`. Their runs are made by this process or its workers,
-        also where others are made by file.
+        What could be done, by name: see `PosteriorResult.scenarios`. Their runs are made by this process or its
+        workers, also where others are made by file.
     outcome : str or callable, optional
         What the scenarios are judged by, the lower the better.
     exact : bool
@@ -139,7 +115,8 @@ class Study:
                 )
         if (self.scenarios or self.exact) and not hasattr(self.methods[-1], "observation"):
             raise StudyError(
-                f"study {self.name!r} has scenarios or exact=True but no posterior: give posterior=hetcal.Posterior(...)"
+                f"study {self.name!r} has scenarios or exact=True but no posterior: give "
+                "posterior=hetcal.Posterior(...)"
             )
         if self.scenarios and self.outcome is None:
             raise StudyError(

@@ -1,0 +1,77 @@
+"""What a study found, and how a terminal tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hetcal.calibrate import CalibrationResult, PosteriorResult
+    from hetcal.decisions import Scenarios
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a study found.
+
+    Attributes
+    ----------
+    result : CalibrationResult or PosteriorResult
+        Of the study's method.
+    posterior : PosteriorResult or None
+        Of the study's posterior, or of a method that is one.
+    scenarios : Scenarios or None
+
+    Examples
+    --------
+    >>> from hetcal.studies.answers import Answers
+    >>> Answers("result", None, None).posterior is None
+    True
+    """
+
+    result: CalibrationResult | PosteriorResult
+    posterior: PosteriorResult | None
+    scenarios: Scenarios | None
+
+
+def lines(answers: Answers) -> Iterator[str]:
+    """What was found, a line each."""
+    from hetcal.calibrate import CalibrationResult
+
+    if answers.posterior is not None:
+        yield from _of_posterior(answers.posterior)
+    if answers.scenarios is not None:
+        yield answers.scenarios.says
+    if isinstance(answers.result, CalibrationResult):
+        yield from _of_search(answers.result)
+
+
+def _of_posterior(posterior: PosteriorResult) -> Iterator[str]:
+    if posterior.method.predictive:
+        yield f"verdict: {posterior.verdict.sentence}"
+    units = {parameter.name: parameter.unit for parameter in posterior.problem.space.parameters}
+    for row in posterior.intervals(0.9).itertuples():
+        text = f"{row.parameter}: {row.median:.3g} (90% interval {row.low:.3g} to {row.high:.3g})"
+        yield f"{text} {units[row.parameter]}".strip()
+
+
+def _of_search(result: CalibrationResult) -> Iterator[str]:
+    best, ranges, runs = result.best, result.ranges, result.runs
+    units = {parameter.name: parameter.unit for parameter in result.problem.space.parameters}
+    point = (f"{name} = {value:.4g} {units[name]}".strip() for name, value in best.theta.items())
+    yield f"best: {', '.join(point)}"
+    yield (
+        f"loss: {best.loss:.4g} ± {best.loss_se:.2g} (standard error) on {best.replicates} fresh runs; the noise floor "
+        f"is {best.noise_floor:.4g}; tied with it: {len(best.ties)}"
+    )
+    yield f"optimism: {best.optimism:+.3g}, the loss on fresh runs less the {best.believed:.4g} the search believed"
+    each = ", ".join(f"{row.parameter} {row.low:.3g} to {row.high:.3g}" for row in ranges.table.itertuples())
+    share = f"{ranges.volume:.2%}" if ranges.volume >= 1e-4 else "less than 0.01%"
+    yield f"not ruled out yet: {each}; jointly {share} of the prior"
+    if runs["failed"]:
+        errors = result.ledger.runs(result.problem.simulator, result.study).query("status == 'failed'")[
+            "error"
+        ]
+        often = errors.mode().iloc[0].partition("\n")[0]
+        yield f"failed runs: {runs['failed']} of {runs['total']}, most often: {often}"
