@@ -259,7 +259,7 @@ def test_nobody_infectious_and_nobody_susceptible():
     full = BoardingSchool(30, 14)(FLU | {"I0": 30}, 1)
     assert full["total_infected"] == 30 and full["incidence"].sum() == 0
     # in one step each: exposed, infectious, in bed, convalescent
-    fast = FLU | {"latent_days": 0.5, "infectious_days": 0.5, "bed_days": 1.5, "convalescent_days": 0.5}
+    fast = FLU | {"latent_days": 0.5, "infectious_days": 0.5, "bed_days": 2.0, "convalescent_days": 0.5}
     run = BoardingSchool(763, 14, 2)(fast | {"ill_fraction": 1.0}, 2)
     assert run["total_ill"] <= run["total_infected"] and run["in_bed"][1:].max() > 100
 
@@ -271,7 +271,7 @@ def test_nobody_infectious_and_nobody_susceptible():
         ({"latent_days": 0.01}, "latent_days is 0.01 in run 0: it must be at least 0.0416667 and finite"),
         ({"infectious_days": np.nan}, "infectious_days is nan"),
         ({"ill_fraction": 1.1}, "ill_fraction is 1.1 in run 0: it must be at least 0 and at most 1"),
-        ({"bed_days": 0.05}, "bed_days is 0.05 in run 0: it must be at least 0.125"),
+        ({"bed_days": 0.05}, "bed_days is 0.05 in run 0: it must be at least 0.166667"),
         ({"convalescent_days": np.inf}, "convalescent_days is inf"),
         ({"I0": 764}, "at most 763"),
         ({"beta": 1.0}, "parameter 'beta' is unknown: BoardingSchool takes R0, latent_days"),
