@@ -69,7 +69,7 @@ def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream
     expected = {t.name: _compared(t, runs["outputs"][t.output]) for t in targets}
     finite = np.ones(len(runs["theta"]), dtype=bool)
     for values in expected.values():
-        finite &= np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     expected = {name: values[finite] for name, values in expected.items()}
     seen: dict[str, np.ndarray] = {}
     for i, target in enumerate(targets):
