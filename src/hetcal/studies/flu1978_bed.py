@@ -15,7 +15,7 @@ from hetcal.simulators import BoardingSchool
 from hetcal.studies.study import Study
 from hetcal.targets import Target
 
-BUDGETS = {
+BUDGETS: dict[str, dict[str, Any]] = {
     "quick": {"initial": 200, "replicates": 10},
     "full": {"initial": 1_000, "replicates": 20},
 }
