@@ -1,0 +1,155 @@
+"""Posteriors of many data sets from one set of emulators, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+
+import numpy as np
+
+from hetcal.calibrate.likelihood import EmulatedLikelihood
+from hetcal.checks.known_truths import KnownTruths
+from hetcal.designs import sobol_points
+
+# Points that all data sets share: about as many as each would else need for itself, within what memory holds.
+_EACH, _FEWEST, _MOST, _VALUES = 2**8, 2**12, 2**16, 2**24
+_CHUNK = 2**13
+_POINTS = 2**11
+_ROUNDS = 8
+# Fewer weighted points than this would show in ranks among 99 draws.
+_ENOUGH = 300
+_LEAST = 100
+_TAILS = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class ManyPosteriors:
+    """Where each truth lies in its data set's posterior.
+
+    Attributes
+    ----------
+    mean : numpy.ndarray
+        Posterior means in the unit cube, (t, d).
+    below : numpy.ndarray
+        Posterior probability below the truth, (t, d).
+    ranks : numpy.ndarray
+        Independent draws below the truth, (t, d).
+    effective : numpy.ndarray
+        Effective number of weighted points of each, (t,).
+    """
+
+    mean: np.ndarray
+    below: np.ndarray
+    ranks: np.ndarray
+    effective: np.ndarray
+
+    @property
+    def resolved(self) -> np.ndarray:
+        """Posteriors whose effective number of points is enough, (t,)."""
+        return self.effective >= _LEAST
+
+    def rows(self, chosen: np.ndarray) -> ManyPosteriors:
+        """Those of some of the data sets."""
+        return ManyPosteriors(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: list[ManyPosteriors]) -> ManyPosteriors:
+        """Parts one after the other."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+def many_posteriors(
+    likelihood: EmulatedLikelihood,
+    sets: KnownTruths,
+    draws: int,
+    rng: np.random.Generator,
+    also: np.ndarray | None = None,
+) -> ManyPosteriors:
+    """Posterior of each data set, and where its truth lies in it.
+
+    The likelihood is evaluated once on points spread evenly over the cube for all data sets; where that leaves a
+    posterior too few effective points, it is sampled by importance from a multivariate t fitted to it, in rounds. The
+    posterior of a data set that died out is the prior times the probability of dying out.
+
+    Parameters
+    ----------
+    likelihood : EmulatedLikelihood
+    sets : KnownTruths
+    draws : int
+        Draws among which each truth is ranked.
+    rng : numpy.random.Generator
+    also : numpy.ndarray, optional
+        Summaries (1, k) of data that are known besides, as for truths drawn from the posterior that they gave.
+    """
+    observed = likelihood.summaries(sets.data)
+
+    def log_density(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        out = np.empty((len(rows), len(unit)))
+        living = sets.alive[rows]
+        if living.any():
+            out[living] = likelihood.log_likelihood(unit, observed[rows[living]])
+        if not living.all():
+            out[~living] = _log_death(likelihood, unit)
+        return out if also is None else out + likelihood.log_likelihood(unit, also)
+
+    t, d = sets.unit.shape
+    grid = sobol_points(d, min(max(_EACH * t, _FEWEST), _MOST, max(_VALUES // t, _FEWEST)), rng)
+    chunks = [grid[i : i + _CHUNK] for i in range(0, len(grid), _CHUNK)]
+    first = np.concatenate([log_density(chunk, np.arange(t)) for chunk in chunks], axis=1)
+    mean, below, effective = np.empty((t, d)), np.empty((t, d)), np.empty(t)
+    ranks = np.empty((t, d), dtype=int)
+    for i, truth in enumerate(sets.unit):
+        points, weight = _resolve(grid, first[i], partial(log_density, rows=np.array([i])), rng)
+        effective[i] = 1.0 / (weight**2).sum()
+        mean[i] = weight @ points
+        below[i] = weight @ (points < truth)
+        ranks[i] = (points[rng.choice(len(points), draws, p=weight)] < truth).sum(axis=0)
+    return ManyPosteriors(mean, below, ranks, effective)
+
+
+def _log_death(likelihood: EmulatedLikelihood, unit: np.ndarray) -> np.ndarray:
+    """Log probability of dying out, up to a constant where no run did; (m,)."""
+    if likelihood.alive is None:
+        return np.zeros(len(unit))
+    return np.log(np.maximum(1.0 - likelihood.alive.probability(unit), 1e-12))
+
+
+def _normalised(log_weight: np.ndarray) -> np.ndarray:
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum()
+
+
+def _flattened(log_weight: np.ndarray) -> np.ndarray:
+    """Weights at the highest temperature, by halves, that keeps an effective number of points."""
+    for halvings in range(40):
+        weight = _normalised(log_weight * 0.5**halvings)
+        if (weight**2).sum() * _LEAST <= 1.0:
+            break
+    return weight
+
+
+def _resolve(
+    points: np.ndarray,
+    log_weight: np.ndarray,
+    log_density: Callable[[np.ndarray], np.ndarray],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted points of one posterior, the best of some rounds of importance sampling."""
+    from scipy.stats import multivariate_t
+
+    best, weight = points, _normalised(log_weight)
+    for _ in range(_ROUNDS):
+        if (weight**2).sum() * _ENOUGH <= 1.0:
+            break
+        flat = _flattened(log_weight)
+        centre = flat @ points
+        spread = (points - centre).T @ (flat[:, None] * (points - centre))
+        proposal = multivariate_t(centre, spread + 1e-12 * np.eye(len(centre)), df=_TAILS)
+        points = np.atleast_2d(proposal.rvs(_POINTS, random_state=rng)).reshape(_POINTS, -1)
+        points = points[np.all((points > 0) & (points < 1), axis=1)]
+        log_weight = log_density(points)[0] - proposal.logpdf(points)
+        tried = _normalised(log_weight)
+        if (tried**2).sum() < (weight**2).sum():
+            best, weight = points, tried
+    return best, weight
