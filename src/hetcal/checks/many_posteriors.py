@@ -11,6 +11,7 @@ import numpy as np
 from hetcal.calibrate.likelihood import EmulatedLikelihood
 from hetcal.checks.known_truths import KnownTruths
 from hetcal.designs import sobol_points
+from hetcal.threads import one_blas_thread
 
 # Points that all data sets share: about as many as each would else need for itself, within what memory holds.
 _EACH, _FEWEST, _MOST, _VALUES = 2**8, 2**12, 2**16, 2**24
@@ -59,6 +60,7 @@ class ManyPosteriors:
         return cls(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
 
+@one_blas_thread
 def many_posteriors(
     likelihood: EmulatedLikelihood,
     sets: KnownTruths,
