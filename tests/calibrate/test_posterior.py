@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 import hetcal as hc
+from hetcal.calibrate.outside import outside_of_runs
 from hetcal.calibrate.posterior import Posterior
+from hetcal.calibrate.sampler import sample_posterior
 from hetcal.calibrate.summaries import learn_summaries
 from hetcal.designs import sobol_points
 from hetcal.observation import GaussianObservation, PoissonObservation
@@ -108,16 +110,19 @@ def test_runs_that_share_seeds_between_locations_are_left_out(r, ledger):
     more = hc.Ledger()
     more.add_runs(frame_of(ledger), line)
     hc.run_ensemble(problem(), hc.designs.sobol(SPACE, 8, seed=9), ledger=more, seeds=range(5))
-    todo = Posterior(problem()).ask(more, seed=1)
-    taken = more.asks(Posterior(problem()).study_name(1), line)
+    method = Posterior(problem(), emulator=CONSTANT)
+    todo = method.ask(more, seed=1)
+    taken = more.asks(method.study_name(1), line)
     assert set(taken["purpose"]) == {"given"} | set(todo["purpose"])
     assert sum(map(len, taken.loc[taken["purpose"] == "given", "seeds"])) == 480
 
 
 def frame_of(ledger):
-    frame = ledger.runs(line)[["a", "b", "idle", "seed"]].copy()
+    """The ensemble's 480 runs, without those that studies asked for."""
+    rows = (ledger.runs(line)["run_id"].isin(ledger.given(line)["run_id"])).to_numpy()
+    frame = ledger.runs(line).loc[rows, ["a", "b", "idle", "seed"]].copy()
     frame["flat"] = 1.0
-    for i, column in enumerate(ledger.outputs(line, "y").T):
+    for i, column in enumerate(ledger.outputs(line, "y")[rows].T):
         frame[f"y.{i}"] = column
     return frame
 
@@ -139,7 +144,8 @@ def test_flu_intervals_cover_what_they_claim(r):
         observation={"in_bed": PoissonObservation()},
         alive=lambda data: data["in_bed"].sum(axis=1) > 60,
         initial=100,
-        replicates=8,
+        replicates=4,
+        rounds=0,
         predictive=0,
     )
     likelihood = posterior.run(seed=2).likelihood
@@ -166,8 +172,13 @@ def test_flu_intervals_cover_what_they_claim(r):
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"discrepancy": -0.1}, "discrepancy is a standard deviation of at least 0, not -0.1"),
-        ({"discrepancy": np.nan}, "discrepancy is a standard deviation"),
+        ({"discrepancy": -0.1}, "discrepancy is a standard deviation of at least 0 .*, not -0.1"),
+        ({"discrepancy": np.nan}, "discrepancy is a standard deviation .* not nan"),
+        ({"discrepancy": np.inf}, "discrepancy is a standard deviation .* not inf"),
+        ({"discrepancy": "0.1"}, "discrepancy is a standard deviation .* not '0.1'"),
+        ({"discrepancy": True}, "discrepancy is a standard deviation .* not True"),
+        ({"rounds": -1}, "rounds is a whole number of at least 0, not -1"),
+        ({"batch": 1}, "batch is a whole number of at least 2, not 1"),
         ({"observation": {"z": GaussianObservation(1)}}, "observation models for z, which are no targets"),
     ],
 )
@@ -178,13 +189,125 @@ def test_improper_arguments_are_refused(options, sentence):
 
 def test_dead_runs_and_dead_data_are_told(ledger):
     with pytest.raises(ValueError, match="all 480 runs are dead by the rule given"):
-        Posterior(problem(), alive=lambda data: data["y"].sum(axis=1) > 100).run(ledger)
+        beyond = problem(observed=np.full(6, 50.0))
+        Posterior(beyond, alive=lambda data: data["y"].sum(axis=1) > 100).run(ledger)
 
 
 def test_observed_data_must_be_alive(r, ledger):
     with pytest.raises(ValueError, match="the observed data are not alive by the rule given"):
         rule = {"alive": lambda data: data["y"].sum(axis=1) > 1, "emulator": CONSTANT}
         Posterior(problem(observed=np.zeros(6)), **rule).run(ledger)
+
+
+@pytest.mark.parametrize(
+    "rule, kind, sentence",
+    [
+        (
+            lambda data: data["y"].sum(axis=1),
+            TypeError,
+            "the alive rule gives float64: it must give a bool array",
+        ),
+        (lambda data: data["y"] > 1, ValueError, r"the alive rule gives shape \(1, 6\) for 1 data sets"),
+        (lambda data: True, ValueError, r"the alive rule gives shape \(\) for 1 data sets"),
+    ],
+)
+def test_a_rule_that_gives_something_else_is_refused(ledger, rule, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        Posterior(problem(), alive=rule).ask(ledger)
+
+
+def test_data_that_the_model_cannot_make_are_told_first(result, ledger):
+    assert result.outside == ()
+    zigzag = problem(observed=[0.9, 0.1, 0.9, 0.1, 0.9, 0.1])
+    strange = Posterior(zigzag, emulator=CONSTANT, predictive=0).run(ledger, seed=1)
+    assert strange.outside[0].startswith("the data as a whole are unlike any simulated run: none of")
+    falling = {"y": (1.4 - 0.8 * np.arange(6) / 5)[None]}
+    assert any(
+        s.startswith("summary 'a' of the data is 1.") for s in outside_of_runs(result.likelihood, falling)
+    )
+
+
+def test_data_like_the_simulated_ones_are_rarely_told_to_be_outside(result):
+    """The whole-data check is at 0.5 %, the ranges of two summaries together at 2 x 2 / 480: of 300 data sets, more
+    than 12 are told with probability below 1e-3."""
+    rng = np.random.default_rng(6)
+    truth = rng.random((300, 2))
+    data = truth[:, :1] + truth[:, 1:] * np.arange(6) / 5 + rng.normal(0, SD, (300, 6))
+    told = [bool(outside_of_runs(result.likelihood, {"y": y[None]})) for y in data]
+    assert sum(told) <= 12
+
+
+def test_constant_data_are_named_and_redundant_summaries_left_out(r):
+    @simulator(parameters=["a", "b", "c"], outputs={"y": (2,), "flat": ()}, version="1")
+    def product(theta, seed):
+        y = 4 * theta["a"] * theta["b"] + np.random.default_rng(seed).normal(0, 0.1)
+        return {"y": np.array([y, 7.0]), "flat": 1.0}
+
+    space = hc.Space([hc.Parameter(name, hc.uniform(0.5, 1)) for name in ("a", "b", "c")])
+    targets = [
+        hc.Target("y", observed=[2.1, 7.0], loss="gaussian", sd=0.1),
+        hc.Target("flat", observed=[2.0], loss="gaussian", sd=1),
+    ]
+    method = Posterior(
+        hc.Problem(space, product, targets),
+        emulator=CONSTANT,
+        initial=60,
+        replicates=4,
+        rounds=0,
+        predictive=0,
+    )
+    result = method.run(seed=1)
+    summaries = result.likelihood.summaries
+    assert summaries.constant == ("y[1]", "flat")
+    assert "data that are the same in every run are another number in the data: flat" in result.outside
+    assert summaries.dropped == ("c",) and len(summaries.names) == 1 and len(summaries.redundant) == 1
+    left, why = next(iter(summaries.redundant.items()))
+    assert why.startswith(f"the summary of {left!r} is left out: to 9") and repr(summaries.names[0]) in why
+    # Only the product is known, and what is left says that as well as both would.
+    a_times_b = 4 * result.samples["a"] * result.samples["b"]
+    assert abs(a_times_b.mean() - 2.1) < 0.12 and a_times_b.std() < 0.2
+
+
+def test_summaries_learned_from_few_runs_tell_of_data_what_they_tell_of_runs():
+    """Left-out summaries scatter about the truth as those of fresh data do; in-sample ones scatter less."""
+    rng = np.random.default_rng(8)
+    target = (hc.Target("y", observed=np.zeros(20), loss="gaussian", sd=1),)
+
+    def make(unit):
+        shape = np.linspace(0, 1, 20)
+        clean = np.sin(3 * unit[:, :1] * shape) + unit[:, 1:] * shape**2
+        return {"y": clean + rng.normal(0, 0.3, (len(unit), 20))}
+
+    unit = np.repeat(rng.random((40, 2)), 2, axis=0)
+    data = make(unit)
+    learned = learn_summaries(target, data, unit, np.repeat(np.arange(40), 2), ("a", "b"))
+    fresh = rng.random((2000, 2))
+    honest = np.sqrt(((learned(make(fresh)) - fresh) ** 2).mean(axis=0))
+    runs = np.sqrt(((learned(data) - unit) ** 2).mean(axis=0))
+    left_out = np.sqrt(((learned.left_out - unit[learned.rows]) ** 2).mean(axis=0))
+    # A standard deviation from 80 runs, two a location, has an error of about 10 %.
+    assert np.all(np.abs(left_out / honest - 1) < 0.3) and np.all(runs < left_out)
+
+
+class Normal:
+    """A likelihood that is normal with known moments, in as many dimensions as given."""
+
+    def __init__(self, centre, sd):
+        self.centre, self.sd = centre, sd
+
+    def log_likelihood(self, unit, observed):
+        return -0.5 * ((unit - self.centre) ** 2 / self.sd**2).sum(axis=1)[None]
+
+
+@pytest.mark.parametrize("d", [2, 12])
+def test_draws_have_the_moments_of_the_posterior_in_few_and_many_dimensions(d):
+    space = hc.Space([hc.Parameter(f"x{i}", hc.uniform(0, 1)) for i in range(d)])
+    centre, sd = np.linspace(0.4, 0.6, d), np.linspace(0.03, 0.08, d)
+    samples, effective = sample_posterior(Normal(centre, sd), space, np.zeros((1, 1)), seed=3)
+    assert samples.shape == (4000, d) and 400 <= effective <= 4000
+    # Five standard errors of a mean of `effective` draws; a standard deviation has one of 1 / sqrt(2 effective).
+    assert np.all(np.abs(samples.mean() - centre) < 5 * sd / np.sqrt(effective))
+    assert np.all(np.abs(samples.std() / sd - 1) < 5 / np.sqrt(2 * effective) + 0.02)
 
 
 def test_summaries_refuse_what_cannot_be_learned():

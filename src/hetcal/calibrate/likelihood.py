@@ -10,7 +10,8 @@ a stated discrepancy are part of the noise: each run is observed once, as the da
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,12 @@ from hetcal.emulators.bernoulli import BernoulliGP, fit_bernoulli
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.total import replicate_correlation
 from hetcal.targets import Target
+
+# Degrees of freedom within locations below which the correlation is that of residuals about the emulated means.
+_LEAST_REPLICATES = 30
+
+# Share of a summary's noise that must be its own.
+_LEAST_OWN = 0.01
 
 Alive = Callable[[dict[str, np.ndarray]], np.ndarray]
 
@@ -43,6 +50,35 @@ class EmulatedLikelihood:
     correlation: np.ndarray
     alive: BernoulliGP | None
 
+    def noise(self, noise_var: np.ndarray) -> np.ndarray:
+        """Covariance of the summaries of one run from their variances (m, k); (m, k, k)."""
+        sd = np.sqrt(noise_var)
+        return sd[:, :, None] * self.correlation * sd[:, None, :]
+
+    def variance(self, unit: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """Variance of log L that is the emulators', at points (m, d), given summaries (1, k) of one data set; (m,).
+
+        That of a quadratic form in the emulated means, and of the logarithm of P(alive) to first order.
+        """
+        parts = [e.predict(unit) for e in self.emulators.values()]
+        mean, mean_var, noise_var = (
+            np.stack([getattr(p, name) for p in parts], axis=1) for name in ("mean", "mean_var", "noise_var")
+        )
+        precision, slope = self.slopes(mean, noise_var, observed)
+        out = np.einsum("mi,mi->m", slope**2, mean_var)
+        out += 0.5 * np.einsum("mij,mi,mj->m", precision**2, mean_var, mean_var)
+        if self.alive is not None:
+            logit, logit_var = self.alive.logit(unit)
+            out += logit_var / (1 + np.exp(logit)) ** 2
+        return out
+
+    def slopes(
+        self, mean: np.ndarray, noise_var: np.ndarray, observed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Precision of a run's summaries (m, k, k), and how log L changes with their means (m, k)."""
+        precision = np.linalg.inv(self.noise(noise_var))
+        return precision, np.einsum("mij,mj->mi", precision, observed[0] - mean)
+
     def log_likelihood(self, unit: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Log likelihood of alive data sets.
 
@@ -60,8 +96,7 @@ class EmulatedLikelihood:
         """
         parts = [e.predict(unit) for e in self.emulators.values()]
         mean = np.stack([p.mean for p in parts], axis=1)
-        noise_sd = np.sqrt(np.stack([p.noise_var for p in parts], axis=1))
-        covariance = noise_sd[:, :, None] * self.correlation * noise_sd[:, None, :]
+        covariance = self.noise(np.stack([p.noise_var for p in parts], axis=1))
         k = np.arange(mean.shape[1])
         covariance[:, k, k] += np.stack([p.mean_var for p in parts], axis=1)
         root = np.linalg.inv(np.linalg.cholesky(covariance))
@@ -75,6 +110,30 @@ class EmulatedLikelihood:
         return out
 
 
+def living(rule: Alive | None, data: dict[str, np.ndarray]) -> np.ndarray:
+    """Which data sets are alive by a rule, (n,); None: all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the rule gives something else than one True or False a data set.
+    """
+    n = len(next(iter(data.values())))
+    if rule is None:
+        return np.ones(n, dtype=bool)
+    alive = np.asarray(rule(data))
+    if alive.dtype != bool:
+        raise TypeError(
+            f"the alive rule gives {alive.dtype}: it must give a bool array, True for each data set that is alive, as "
+            'in lambda data: data["cases"].sum(axis=1) > 10'
+        )
+    if alive.shape != (n,):
+        raise ValueError(
+            f"the alive rule gives shape {alive.shape} for {n} data sets: it must give one bool each, shape ({n},)"
+        )
+    return alive
+
+
 def fit_likelihood(
     targets: tuple[Target, ...],
     data: dict[str, np.ndarray],
@@ -83,6 +142,7 @@ def fit_likelihood(
     names: tuple[str, ...],
     rule: Alive | None,
     pattern: HetGP,
+    start: dict[str, Any] | None = None,
 ) -> EmulatedLikelihood:
     """Learn summaries from runs and emulate them.
 
@@ -102,6 +162,8 @@ def fit_likelihood(
         Which data are alive; None: all.
     pattern : HetGP
         Unfitted, copied for each summary.
+    start : dict, optional
+        Hyperparameters by summary of an earlier fit to fewer runs, from which these start.
 
     Returns
     -------
@@ -111,26 +173,58 @@ def fit_likelihood(
     ------
     ValueError
         If all runs are dead, or `learn_summaries` finds nothing to learn.
+    TypeError
+        If the rule gives no bools.
     """
-    living = np.ones(len(unit), dtype=bool) if rule is None else np.asarray(rule(data))
-    if not living.any():
+    lives = living(rule, data)
+    if not lives.any():
         raise ValueError(
-            f"all {len(living)} runs are dead by the rule given: widen the priors or mend the rule"
+            f"all {len(lives)} runs are dead by the rule given: widen the priors or mend the rule"
         )
     alive = None
-    if not living.all():
-        first = np.unique(location, return_index=True)[1]
-        events = np.bincount(location, weights=living)
-        alive = fit_bernoulli(unit[first], events, np.bincount(location))
-    kept = {name: values[living] for name, values in data.items()}
-    summaries = learn_summaries(targets, kept, unit[living], location[living], names)
+    if not lives.all():
+        _, first, place = np.unique(location, return_index=True, return_inverse=True)
+        place = place.reshape(-1)
+        alive = fit_bernoulli(unit[first], np.bincount(place, weights=lives), np.bincount(place))
+    kept = {name: values[lives] for name, values in data.items()}
+    unit = unit[lives]
+    _, place = np.unique(location[lives], return_inverse=True)
+    place = place.reshape(-1)
+    summaries = learn_summaries(targets, kept, unit, place, names)
     values = summaries(kept)
+    values[summaries.rows] = summaries.left_out
     emulators = {}
     residuals = np.empty_like(values)
+    enough = len(place) - place.max() - 1 >= _LEAST_REPLICATES
     for j, name in enumerate(summaries.names):
         emulator = HetGP(pattern.covariance, pattern.noise, None, pattern.bounds)
-        emulators[name] = emulator.fit(unit[living], values[:, j], name=f"summary {name!r}")
-        residuals[:, j] = values[:, j] / np.sqrt(emulator.predict(unit[living]).noise_var)
-    _, place = np.unique(location[living], return_inverse=True)
-    correlation = replicate_correlation(residuals, place.reshape(-1))
-    return EmulatedLikelihood(summaries, emulators, correlation, alive)
+        before = None if start is None else start.get(name)
+        emulators[name] = emulator.fit(unit, values[:, j], start=before, name=f"summary {name!r}")
+        prediction = emulator.predict(unit)
+        centre = 0.0 if enough else prediction.mean
+        residuals[:, j] = (values[:, j] - centre) / np.sqrt(prediction.noise_var)
+    correlation = replicate_correlation(residuals, place) if enough else np.corrcoef(residuals.T)
+    return _without_redundant(EmulatedLikelihood(summaries, emulators, np.atleast_2d(correlation), alive))
+
+
+def _without_redundant(likelihood: EmulatedLikelihood) -> EmulatedLikelihood:
+    """Leave out, one by one, summaries whose noise is that of the others: their covariance is near to singular."""
+    names, correlation = list(likelihood.summaries.names), likelihood.correlation
+    summaries = likelihood.summaries
+    while len(names) > 1:
+        own = 1 / np.diag(np.linalg.pinv(correlation, hermitian=True))
+        if np.linalg.eigvalsh(correlation)[0] > _LEAST_OWN and own.min() > _LEAST_OWN:
+            break
+        # Of the summaries in the near-singular combination, the one that tells least of its parameter goes.
+        combined = np.abs(np.linalg.eigh(correlation)[1][:, 0]) > 0.3
+        j = min(np.flatnonzero(combined), key=lambda i: summaries.r2[names[i]])
+        others = ", ".join(repr(n) for i, n in enumerate(names) if combined[i] and i != j)
+        summaries = summaries.without(
+            names[j],
+            f"the summary of {names[j]!r} is left out: to {100 * (1 - max(own[j], 0)):.1f} % of its variance it says "
+            f"the same as that of {others}",
+        )
+        left = [i for i in range(len(names)) if i != j]
+        names, correlation = [names[i] for i in left], correlation[np.ix_(left, left)]
+    kept = {name: likelihood.emulators[name] for name in names}
+    return replace(likelihood, summaries=summaries, emulators=kept, correlation=correlation)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hetcal.calibrate.chains import central_intervals
 from hetcal.calibrate.likelihood import EmulatedLikelihood
+from hetcal.calibrate.sampler import sample_posterior  # noqa: F401
 from hetcal.calibrate.study_runs import StudyRuns
-from hetcal.designs import sobol_points
 from hetcal.ledger import Ledger
-from hetcal.parameters import Space
-from hetcal.streams import generator
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hetcal.calibrate.anchor import Anchor
+    from hetcal.checks.predictive import Predictive
+    from hetcal.checks.verdict import Verdict
+    from hetcal.decisions import Scenarios
     from hetcal.problem import Problem
-
-_GRID = 2**14
-_BOXES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,17 @@ class PosteriorResult:
     samples : pandas.DataFrame
         Equally weighted draws, natural units, a column a parameter.
     effective : float
-        Effective number of the weighted grid points behind them.
+        How many independent draws they are worth; a warning tells where that is below 400.
+    history : pandas.DataFrame
+        A row a round: round, runs and locations so far, new_locations and more_replicates (runs at known locations)
+        asked for in this round, ends of the 90 % interval of each parameter ("R0 low", "R0 high"), moved (furthest that
+        an end went since the round before, in widths), sd_log_likelihood (of what emulators do not know of log L, over
+        the posterior).
+    stopped : str
+        Why placement ended: "the interval stopped moving", "budget ended first" or "no rounds asked".
+    outside : tuple of str
+        Sentences on what in the data lies outside of everything simulated; empty where nothing does. The answer, where
+        there are any: no parameters give such data, or the priors are too narrow.
     seconds : dict of float
         simulating, fitting, total: of this process.
 
@@ -57,7 +67,7 @@ class PosteriorResult:
     ...
     >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
     >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4])])
-    >>> method = hc.Posterior(problem, alive=lambda data: data["cases"].sum(axis=1) > 0, initial=16, replicates=20)
+    >>> method = hc.Posterior(problem, alive=lambda data: data["cases"].sum(axis=1) > 0, initial=16, rounds=0)
     >>> result = method.run(hc.Ledger(), seed=1)
     >>> result.samples.shape
     (4000, 1)
@@ -71,7 +81,22 @@ class PosteriorResult:
     observed: np.ndarray
     samples: pd.DataFrame
     effective: float
+    history: pd.DataFrame
+    stopped: str
+    outside: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> dict[str, int]:
+        """Runs that the study used: given, placed by this study (design and rounds), predictive and in total."""
+        asks = StudyRuns(self.problem, self.ledger, self.study, lambda text: None).asks()
+        count = asks["seeds"].map(len).groupby(asks["purpose"]).sum()
+        used = {
+            "given": int(count.get("given", 0)),
+            "placed": int(count.reindex(["design", "placement"]).sum()),
+            "predictive": int(count.get("predictive", 0)),
+        }
+        return used | {"total": sum(used.values())}
 
     @property
     def problem(self) -> Problem:
@@ -116,6 +141,29 @@ class PosteriorResult:
 
         return exact_anchor(self, iterations, burn_in)
 
+    def scenarios(self, scenarios: Mapping[str, Any], outcome: Any, **options: Any) -> Scenarios:
+        """Compare what could be done: the same draws from this posterior and the same seeds under every scenario.
+
+        See `hetcal.decisions.compare_scenarios`, which takes these arguments.
+        """
+        from hetcal.decisions import compare_scenarios
+
+        return compare_scenarios(self, scenarios, outcome, **options)
+
+    @cached_property
+    def predictive(self) -> Predictive:
+        """The data, fitted and held out, against what fresh runs at posterior draws would have shown."""
+        from hetcal.checks.predictive import predictive_checks
+
+        return predictive_checks(self)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the model reproduces the data at all, and what it misses."""
+        from hetcal.checks.verdict import verdict_of
+
+        return verdict_of(self, self.predictive)
+
     def predictive_runs(self) -> dict[str, Any]:
         """Fresh runs at draws from the posterior: theta (n, d) in the space's order, seeds (n,), outputs by name."""
         return self._complete("predictive")
@@ -131,53 +179,3 @@ class PosteriorResult:
         good = runs.status == "ok"
         outputs = {name: values[good] for name, values in runs.outputs.items()}
         return {"theta": runs.theta[good], "seeds": runs.seeds[good], "outputs": outputs}
-
-
-def sample_posterior(
-    likelihood: EmulatedLikelihood, space: Space, observed: np.ndarray, seed: int, n: int = 4000
-) -> tuple[pd.DataFrame, float]:
-    """Equally weighted draws from the posterior given observed summaries (1, k), and their effective number.
-
-    In few dimensions by points spread evenly over a box that closes in on the posterior; where that leaves too few
-    effective points, by emcee from where it ended.
-    """
-    rng = generator(seed, "emulator", 2)
-    low, high = np.zeros(space.dimension), np.ones(space.dimension)
-    for _ in range(_BOXES):
-        points = low + sobol_points(space.dimension, _GRID, rng) * (high - low)
-        log_likelihood = likelihood.log_likelihood(points, observed)[0]
-        weight = np.exp(log_likelihood - log_likelihood.max())
-        weight /= weight.sum()
-        effective = 1.0 / float((weight**2).sum())
-        if effective >= n:
-            break
-        inside = points[weight > 1e-5 * weight.max()]
-        margin = 0.1 * np.ptp(inside, axis=0) + 0.01
-        low, high = np.maximum(inside.min(axis=0) - margin, 0), np.minimum(inside.max(axis=0) + margin, 1)
-    chosen = points[rng.choice(len(points), size=n, p=weight)]
-    if effective < n / 10:
-        chosen, effective = _emcee(likelihood, observed, chosen, n, rng)
-    return space.frame(space.from_unit(chosen)), effective
-
-
-def _emcee(
-    likelihood: EmulatedLikelihood, observed: np.ndarray, start: np.ndarray, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
-    """Draws by emcee's ensemble of walkers (Foreman-Mackey et al. 2013), and their effective number."""
-    import emcee
-
-    def log_posterior(unit: np.ndarray) -> np.ndarray:
-        inside = np.all((unit >= 0) & (unit <= 1), axis=1)
-        out = np.full(len(unit), -np.inf)
-        out[inside] = likelihood.log_likelihood(unit[inside], observed)[0]
-        return out
-
-    d = start.shape[1]
-    walkers = 8 * d
-    first = start[rng.choice(len(start), size=walkers)] + 1e-3 * rng.standard_normal((walkers, d))
-    sampler = emcee.EnsembleSampler(walkers, d, log_posterior, vectorize=True)
-    sampler.random_state = np.random.RandomState(int(rng.integers(2**31))).get_state()
-    sampler.run_mcmc(np.clip(first, 1e-6, 1 - 1e-6), 2000, progress=False)
-    chain = sampler.get_chain(discard=500, flat=True)
-    time = float(np.max(sampler.get_autocorr_time(discard=500, tol=0)))
-    return chain[np.linspace(0, len(chain) - 1, n).astype(int)], len(chain) / max(time, 1.0)

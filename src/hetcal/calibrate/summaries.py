@@ -1,24 +1,34 @@
 """Summaries of outputs, learned from runs: what the data say about each parameter, a number each.
 
 Series are made of stable variance (long ones reduced to principal components), and each parameter is regressed on them
-and their products. The regression's prediction is the summary: of all functions of the data it is the one that a
-posterior mean needs (Fearnhead and Prangle 2012), where plain components keep what the runs vary in, not what the
+by kernel ridge regression. The regression's prediction is the summary: of all functions of the data it is the one that
+a posterior mean needs (Fearnhead and Prangle 2012), where plain components keep what the runs vary in, not what the
 parameters move.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from hetcal.emulators.gaussian_process import correlation
 from hetcal.targets import Target
 
 _COUNTS = ("poisson_deviance", "negative_binomial", "binomial")
 _COMPONENTS = 15
-_PENALTIES = 10.0 ** np.arange(-1, 5)
 _FOLDS = 5
+
+# Of the regression; features have a mean variance of one.
+_LENGTHS = np.array([3.0, 6.0, 12.0, 24.0, 48.0])
+_PENALTIES = 10.0 ** np.arange(-6, 4)
+
+# Runs that the regression is made from and that its settings are chosen by, and runs of one location among them: it
+# costs their number cubed, and a location with thousands of replicates must not decide it alone.
+_SUPPORT = 1500
+_VALIDATION = 600
+_REPLICATES = 20
 
 # Below this cross-validated share of its prior variance a parameter has no summary of its own.
 _LEAST_R2 = 0.02
@@ -44,11 +54,6 @@ def stabilise(targets: tuple[Target, ...], data: dict[str, np.ndarray]) -> np.nd
     return np.hstack(stable)
 
 
-def _with_products(z: np.ndarray) -> np.ndarray:
-    rows, columns = np.triu_indices(z.shape[1])
-    return np.hstack([z, z[:, rows] * z[:, columns]])
-
-
 @dataclass(frozen=True, eq=False)
 class Summaries:
     """Learned summaries, one a parameter that the data say something about.
@@ -59,32 +64,71 @@ class Summaries:
         Parameters that have a summary, k of them.
     dropped : tuple of str
         Parameters that the data say nothing about.
+    constant : tuple of str
+        Data that are the same in all runs, such as ``in_bed[0]``, and tell nothing.
+    redundant : dict of str
+        Parameters whose summary is left out because others, named in the sentence, hold all that it says.
     r2 : dict of float
         Cross-validated share of each parameter's prior variance that its summary explains.
+    support : numpy.ndarray
+        Features of the runs that the summaries were learned from, (s, q).
+    rows, location : numpy.ndarray
+        Which of the runs given those are, and their locations, (s,).
+    left_out : numpy.ndarray
+        Their summaries, each learned without the run's own location, (s, k): a summary tells more of the runs that it
+        was learned from than of data.
+    fixed : numpy.ndarray
+        Stabilised values of the constant data.
     """
 
     targets: tuple[Target, ...]
     names: tuple[str, ...]
     dropped: tuple[str, ...]
+    constant: tuple[str, ...]
+    redundant: dict[str, str]
     r2: dict[str, float]
     kept: np.ndarray
     centre: np.ndarray
     axes: np.ndarray
-    feature_mean: np.ndarray
-    feature_sd: np.ndarray
-    coefficients: np.ndarray
+    support: np.ndarray
+    lengths: np.ndarray
+    weights: np.ndarray
     offset: np.ndarray
-    curved: bool
+    rows: np.ndarray
+    location: np.ndarray
+    left_out: np.ndarray
+    fixed: np.ndarray
+
+    def features(self, data: dict[str, np.ndarray]) -> np.ndarray:
+        """Stabilised data (n, q) of mean variance one over the runs that the summaries were learned from."""
+        return (stabilise(self.targets, data)[:, self.kept] - self.centre) @ self.axes
 
     def __call__(self, data: dict[str, np.ndarray]) -> np.ndarray:
         """Summaries of data by target name, (n, *shape) each; (n, k), in unit-cube units."""
-        z = (stabilise(self.targets, data)[:, self.kept] - self.centre) @ self.axes
-        features = _with_products(z) if self.curved else z
-        return self.offset + (features - self.feature_mean) / self.feature_sd @ self.coefficients
+        z = self.features(data)
+        out = np.empty((len(z), len(self.names)))
+        for length in np.unique(self.lengths):
+            same = self.lengths == length
+            out[:, same] = self.offset[same] + _kernel(z, self.support, length) @ self.weights[:, same]
+        return out
+
+    def without(self, name: str, why: str) -> Summaries:
+        """The same summaries without a redundant one."""
+        left = np.array([n != name for n in self.names])
+        return replace(
+            self,
+            names=tuple(n for n in self.names if n != name),
+            redundant=self.redundant | {name: why},
+            lengths=self.lengths[left],
+            weights=self.weights[:, left],
+            offset=self.offset[left],
+            left_out=self.left_out[:, left],
+        )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name} (R2 {self.r2[name]:.2f})" for name in self.names)
-        return f"Summaries({shares}" + (f"; none for {', '.join(self.dropped)})" if self.dropped else ")")
+        none = [*self.dropped, *self.redundant]
+        return f"Summaries({shares}" + (f"; none for {', '.join(none)})" if none else ")")
 
 
 def learn_summaries(
@@ -120,7 +164,8 @@ def learn_summaries(
 
     References
     ----------
-    Fearnhead and Prangle (2012), Constructing summary statistics for approximate Bayesian computation.
+    Fearnhead and Prangle (2012), Constructing summary statistics for approximate Bayesian computation; Saunders,
+    Gammerman and Vovk (1998) for kernel ridge regression.
     """
     z = stabilise(targets, data)
     kept = z.std(axis=0) > 1e-12
@@ -133,17 +178,16 @@ def learn_summaries(
         raise ValueError(
             f"{locations} locations are too few to learn summaries of {unit.shape[1]} parameters: run at least {needed}"
         )
-    centre = z[:, kept].mean(axis=0)
-    basis = np.eye(int(kept.sum()))
-    if len(basis) > _COMPONENTS:
-        basis = np.linalg.svd(z[:, kept] - centre, full_matrices=False)[2][:_COMPONENTS].T
-    number = basis.shape[1]
-    components = (z[:, kept] - centre) @ basis
-    curved = len(z) >= 4 * (number + number * (number + 1) // 2)
-    features = _with_products(components) if curved else components
-    mean, sd = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-12)
-    scaled = (features - mean) / sd
-    coefficients, offset, r2 = _ridge(scaled, unit, location)
+    chosen = _evenly(location, _SUPPORT)
+    fixed = z[0, ~kept]
+    z, T, location = z[chosen][:, kept], unit[chosen], location[chosen]
+    centre = z.mean(axis=0)
+    axes = np.eye(z.shape[1])
+    if len(axes) > _COMPONENTS:
+        axes = np.linalg.svd(z - centre, full_matrices=False)[2][:_COMPONENTS].T
+    axes = axes / ((z - centre) @ axes).std(axis=0).mean()
+    support = (z - centre) @ axes
+    lengths, penalties, r2 = _choose(support, T, location)
     informative = r2 >= _LEAST_R2
     if not informative.any():
         raise ValueError(
@@ -151,40 +195,88 @@ def learn_summaries(
             + ", ".join(f"{n} {v:.3f}" for n, v in zip(names, r2, strict=True))
             + "): give other targets, or more runs"
         )
+    offset = T.mean(axis=0)
+    weights, left_out = np.empty(T.shape), np.full(T.shape, np.nan)
+    groups = np.split(
+        np.argsort(location, kind="stable"), np.cumsum(np.unique(location, return_counts=True)[1])[:-1]
+    )
+    for j in np.flatnonzero(informative):
+        K = _kernel(support, support, lengths[j])
+        K[np.diag_indices_from(K)] += penalties[j]
+        inverse = np.linalg.inv(K)
+        weights[:, j] = inverse @ (T[:, j] - offset[j])
+        for g in groups:
+            left_out[g, j] = T[g, j] - np.linalg.solve(inverse[np.ix_(g, g)], weights[g, j])
     return Summaries(
         targets,
         tuple(n for n, ok in zip(names, informative, strict=True) if ok),
         tuple(n for n, ok in zip(names, informative, strict=True) if not ok),
+        tuple(name for name, varies in zip(data_names(targets), kept, strict=True) if not varies),
+        {},
         dict(zip(names, map(float, r2), strict=True)),
         kept,
         centre,
-        basis,
-        mean,
-        sd,
-        coefficients[:, informative],
+        axes,
+        support,
+        lengths[informative],
+        weights[:, informative],
         offset[informative],
-        curved,
+        chosen,
+        location,
+        left_out[:, informative],
+        fixed,
     )
 
 
-def _ridge(X: np.ndarray, T: np.ndarray, location: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ridge regression of each column of T, its penalty chosen by folds of whole locations."""
-    fold = location % _FOLDS
-    errors = np.zeros((len(_PENALTIES), T.shape[1]))
-    for k in range(_FOLDS):
-        rest, held = fold != k, fold == k
-        mean = T[rest].mean(axis=0)
-        values, vectors = np.linalg.eigh(X[rest].T @ X[rest])
-        projected, target = X[held] @ vectors, vectors.T @ (X[rest].T @ (T[rest] - mean))
-        for i, penalty in enumerate(_PENALTIES):
-            guess = mean + projected @ (target / (np.maximum(values, 0) + penalty)[:, None])
-            errors[i] += ((guess - T[held]) ** 2).sum(axis=0)
-    best = errors.argmin(axis=0)
-    values, vectors = np.linalg.eigh(X.T @ X)
-    offset = T.mean(axis=0)
-    target = vectors.T @ (X.T @ (T - offset))
-    coefficients = vectors @ (target / (np.maximum(values, 0)[:, None] + _PENALTIES[best]))
-    return coefficients, offset, 1 - errors.min(axis=0) / ((T - offset) ** 2).sum(axis=0)
+def data_names(targets: tuple[Target, ...]) -> list[str]:
+    """A name for each datum, in the order of `stabilise`."""
+    named = []
+    for t in targets:
+        shape = np.shape(t.observed)
+        places = [f"[{', '.join(map(str, i))}]" for i in np.ndindex(shape)]
+        named += [t.name + place for place in places] if len(places) > 1 else [t.name]
+    return named
+
+
+def _evenly(location: np.ndarray, most: int) -> np.ndarray:
+    """Rows of at most so many runs: the first replicates of every location before the second ones."""
+    order = np.argsort(location, kind="stable")
+    first = np.r_[True, np.diff(location[order]) != 0]
+    replicate = np.empty(len(order), dtype=int)
+    replicate[order] = np.arange(len(order)) - np.maximum.accumulate(
+        np.where(first, np.arange(len(order)), 0)
+    )
+    ranked = np.argsort(replicate, kind="stable")
+    ranked = ranked[: max(int((replicate < _REPLICATES).sum()), 1)]
+    if len(ranked) > most and (replicate[ranked[: most + 1]] == 0).all():
+        ranked = ranked[np.linspace(0, (replicate == 0).sum() - 1, most).astype(int)]
+    return np.sort(ranked[:most])
+
+
+def _kernel(x1: np.ndarray, x2: np.ndarray, length: float) -> np.ndarray:
+    return correlation(x1, x2, np.full(x1.shape[1], length**2), "Gaussian")
+
+
+def _choose(X: np.ndarray, T: np.ndarray, location: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Length and penalty for each column of T with the least error in folds of whole locations, and its R2."""
+    some = _evenly(location, _VALIDATION)
+    X, T = X[some], T[some]
+    fold = np.unique(location[some], return_inverse=True)[1].reshape(-1) % _FOLDS
+    errors = np.zeros((len(_LENGTHS), len(_PENALTIES), T.shape[1]))
+    for i, length in enumerate(_LENGTHS):
+        K = _kernel(X, X, length)
+        for k in range(_FOLDS):
+            rest, held = fold != k, fold == k
+            mean = T[rest].mean(axis=0)
+            values, vectors = np.linalg.eigh(K[np.ix_(rest, rest)])
+            projected, target = K[np.ix_(held, rest)] @ vectors, vectors.T @ (T[rest] - mean)
+            for j, penalty in enumerate(_PENALTIES):
+                guess = mean + projected @ (target / (np.maximum(values, 0) + penalty)[:, None])
+                errors[i, j] += ((guess - T[held]) ** 2).sum(axis=0)
+    flat = errors.reshape(-1, T.shape[1])
+    length, penalty = np.divmod(flat.argmin(axis=0), len(_PENALTIES))
+    r2 = 1 - flat.min(axis=0) / ((T - T.mean(axis=0)) ** 2).sum(axis=0)
+    return _LENGTHS[length], _PENALTIES[penalty], r2
 
 
 def observe(
