@@ -149,7 +149,7 @@ def recovery_test(
     >>> posterior = hc.Posterior(problem, initial=24, predictive=0).run(hc.Ledger(), seed=1)
     >>> test = recovery_test(posterior, n=20, seed=1)
     >>> round(test.power, 2), test.trusted
-    (0.08, False)
+    (0.21, False)
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 2:
         raise ValueError(f"n is {n!r}: give a whole number of data sets of at least 2, such as 200")
