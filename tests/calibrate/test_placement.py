@@ -117,6 +117,15 @@ def test_rounds_tell_their_history(result):
     assert history["sd_log_likelihood"].iloc[-1] < history["sd_log_likelihood"].iloc[0]
 
 
+def test_it_says_what_was_assumed(result):
+    said = repr(result).splitlines()
+    assert (
+        said[0].startswith("Posterior, 90 % intervals: a 0.")
+        and said[1] == "observed: y without error; discrepancy 0"
+    )
+    assert said[2].startswith("58 runs, budget ended first; draws worth ")
+
+
 def test_runs_of_a_study_have_seeds_of_their_own(result):
     asks = result.ledger.asks(result.study, bend)
     seeds = np.concatenate(asks["seeds"].to_list())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hetcal.problem import Problem
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PosteriorResult:
     """A posterior.
 
@@ -117,6 +117,21 @@ class PosteriorResult:
             parameter, median, low, high, natural units.
         """
         return central_intervals(self.samples, level)
+
+    def __repr__(self) -> str:
+        observation = self.method.observation
+        laws = ", ".join(f"{t.name} {observation.get(t.name, 'without error')}" for t in self.method.targets)
+        ends = "; ".join(
+            f"{name} {low:.3g} to {high:.3g}"
+            for name, _, low, high in self.intervals(0.9).itertuples(index=False, name=None)
+        )
+        lines = [
+            *self.outside,
+            f"Posterior, 90 % intervals: {ends}",
+            f"observed: {laws}; discrepancy {self.method.discrepancy:g}",
+            f"{self.runs['total']} runs, {self.stopped}; draws worth {self.effective:.0f} independent ones",
+        ]
+        return "\n".join(lines)
 
     def exact(self, iterations: int = 2_000, burn_in: int = 600) -> Anchor:
         """The exact posterior beside this one, by particle-marginal Metropolis-Hastings; kept in the ledger.
