@@ -1,18 +1,21 @@
 # make calibrate and make test do all; the first call sets up, later ones need no network.
 PYTHON := .venv/bin/python
 SET_UP := .venv/set-up
-BENCHMARKS := $(filter-out benchmarks/crash_test.py,$(sort $(wildcard benchmarks/*.py)))
+# Studies of coverage and efficiency: long, resumable, and no matter of speed.
+REPRODUCED := benchmarks/reproduce_coverage.py benchmarks/placement_efficiency.py benchmarks/index_coverage.py
+BENCHMARKS := $(filter-out benchmarks/crash_test.py $(REPRODUCED),$(sort $(wildcard benchmarks/*.py)))
 
 # A caller's Python settings must not change which packages are found.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help calibrate test lint bench crash-test check-r wheel setup clean
+.PHONY: help calibrate test lint bench reproduce-coverage crash-test check-r wheel setup clean
 
 help:
 	@echo "make calibrate   calibrate the 1978 school influenza and write its report"
 	@echo "make test        tests of the Python and the R half"
 	@echo "make lint        black, flake8 and mypy"
 	@echo "make bench       every benchmark, each against its named peer"
+	@echo "make reproduce-coverage  do intervals cover what they claim? (an hour; stop and go on at will)"
 	@echo "make crash-test  kill a study 1,000 times; nothing may be lost"
 	@echo "make check-r     R CMD check of the R package"
 	@echo "make wheel       a wheel in dist/"
@@ -27,6 +30,8 @@ $(SET_UP): .ci/setup .ci/debian-packages.txt pyproject.toml
 
 calibrate: $(SET_UP)
 	.venv/bin/hetcal run flu1978 --out results/flu1978
+	.venv/bin/hetcal run flu1978_bed --out results/flu1978_bed
+	.venv/bin/hetcal compare results/flu1978 results/flu1978_bed --out results/flu1978-models
 
 # One file's tests stay on one worker, so that its R fits are made once.
 test: $(SET_UP)
@@ -40,6 +45,9 @@ lint: $(SET_UP)
 
 bench: $(SET_UP)
 	@set -e; for benchmark in $(BENCHMARKS); do echo "== $$benchmark"; $(PYTHON) $$benchmark; done
+
+reproduce-coverage: $(SET_UP)
+	@set -e; for study in $(REPRODUCED); do echo "== $$study"; $(PYTHON) $$study; done
 
 crash-test: $(SET_UP)
 	$(PYTHON) benchmarks/crash_test.py --kills 1000

@@ -17,15 +17,28 @@ import hetcal
 WITH_R = (
     "hetcal.acquisition",
     "hetcal.calibrate",
+    "hetcal.checks",
+    "hetcal.comparison",
     "hetcal.diagnostics",
     "hetcal.emulators",
     "hetcal.rbridge",
     "hetcal.report",
+    "hetcal.sensitivity",
 )
 
 # Rooms that list what they offer in __all__, and modules that offer every public name they define.
-LISTED = ("hetcal", "calibrate", "emulators", "rbridge", "report", "sensitivity", "simulators")
-DEFINED = ("acquisition", "data", "designs", "diagnostics", "losses", "observation", "streams")
+LISTED = (
+    "hetcal",
+    "calibrate",
+    "checks",
+    "decisions",
+    "emulators",
+    "rbridge",
+    "report",
+    "sensitivity",
+    "simulators",
+)
+DEFINED = ("acquisition", "comparison", "data", "designs", "diagnostics", "losses", "observation", "streams")
 
 # What the path from simulator to ledger calls on; a user of hetcal meets none of them.
 MACHINERY = {"RunResult", "flat_size", "run_many", "run_one", "to_bytes", "validate_outputs"}

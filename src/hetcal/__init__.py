@@ -20,6 +20,8 @@ _ROOMS = {
     "hetcal.emulators": ["HetGP", "Prediction", "load_emulator"],
     "hetcal.acquisition": ["EI", "LCB", "Thompson"],
     "hetcal.calibrate": ["BayesianCalibration", "CalibrationResult", "ParticleMCMC", "Posterior"],
+    "hetcal.checks": ["recovery_test"],
+    "hetcal.comparison": ["compare_models"],
     "hetcal.sensitivity": ["sobol"],
     "hetcal.studies": ["Study"],
 }

@@ -201,6 +201,7 @@ def self_test(
         )
     with place.open_ledger() as ledger:
         answers = finished(found, ledger, note, place)
+        assert answers.posterior is not None
         print(recovery_test(answers.posterior, number, note.seed, workers=processes))
         _write_report(answers, found, place, note.command, True)
 

@@ -18,6 +18,7 @@ from hetcal.checks.coverage import (
     long_ranks,
     sentences,
 )
+from hetcal.checks.kept import keep_recovery
 from hetcal.checks.known_truths import LEVELS, KnownTruths, observed_runs, prior_truths, simulate_truths
 from hetcal.checks.many_posteriors import ManyPosteriors, many_posteriors
 from hetcal.emulators.hetgp import HetGP
@@ -70,7 +71,7 @@ class RecoveryTest:
     ...
     >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
     >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4])])
-    >>> posterior = hc.Posterior(problem, initial=24, predictive=0).run(hc.Ledger(), seed=1)
+    >>> posterior = hc.Posterior(problem, initial=24, rounds=0, predictive=0).run(hc.Ledger(), seed=1)
     >>> test = recovery_test(posterior, n=20, seed=1)
     >>> test.table.loc[0, ["level", "stratum", "parameter", "n"]].tolist()
     ['free', 'all', 'rate', 20]
@@ -146,7 +147,7 @@ def recovery_test(
     ...
     >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
     >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 4])])
-    >>> posterior = hc.Posterior(problem, initial=24, predictive=0).run(hc.Ledger(), seed=1)
+    >>> posterior = hc.Posterior(problem, initial=24, rounds=0, predictive=0).run(hc.Ledger(), seed=1)
     >>> test = recovery_test(posterior, n=20, seed=1)
     >>> round(test.power, 2), test.trusted
     (0.21, False)
@@ -184,7 +185,9 @@ def recovery_test(
     says = sentences(table)
     trusted = bool((table["verdict"] == AS_CLAIMED).all() and table["power"].max() >= ENOUGH_POWER)
     ranks = long_ranks(sets, found, space.names)
-    return RecoveryTest(table, ranks, sets, says + notes, trusted, float(table["power"].max()))
+    test = RecoveryTest(table, ranks, sets, says + notes, trusted, float(table["power"].max()))
+    keep_recovery(post, test)
+    return test
 
 
 def _first_runs(post: PosteriorResult, n: int, seed: int) -> KnownTruths | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hetcal.checks.ecdf import ecdf_band
 from hetcal.report.canvas import (
     BLUE,
     GREEN,
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 _SHOWN = 4  # parameters whose pairs are drawn where there are more
 _DOTS = 1000
+CURVES = (BLUE, VERMILLION, GREEN, ORANGE, GREY, "#CC79A7", "black")
+LEVELS = {
+    "free": "runs that are there, their location forgotten by the emulators",
+    "local": "truths drawn from the posterior",
+    "prior": "truths drawn from the prior",
+}
 
 
 def bands(findings: PosteriorFindings) -> list[Picture]:
@@ -194,16 +201,15 @@ def placement(findings: PosteriorFindings) -> Picture | None:
     space = result.problem.space
 
     def paint(axes: Axes) -> None:
-        colours = (BLUE, VERMILLION, GREEN, ORANGE, GREY)
-        for j, parameter in enumerate(space.parameters[: len(colours)]):
+        for j, parameter in enumerate(space.parameters[: len(CURVES)]):
             ends = history[[f"{parameter.name}_low", f"{parameter.name}_high"]].to_numpy()
             points = np.tile(np.full(space.dimension, 0.5), (2 * len(ends), 1))
             points = space.from_unit(points)
             points[:, j] = ends.T.ravel()
             low, high = space.to_unit(points)[:, j].reshape(2, -1)
-            axes.fill_between(history["runs"], low, high, color=colours[j], alpha=0.25, lw=0)
-            axes.plot(history["runs"], low, color=colours[j], lw=1.4, label=parameter.name)
-            axes.plot(history["runs"], high, color=colours[j], lw=1.4)
+            axes.fill_between(history["runs"], low, high, color=CURVES[j], alpha=0.25, lw=0)
+            axes.plot(history["runs"], low, color=CURVES[j], lw=1.4, label=parameter.name)
+            axes.plot(history["runs"], high, color=CURVES[j], lw=1.4)
         axes.set_ylim(0, 1)
         axes.set_xlabel("simulator runs so far")
         axes.set_ylabel("90 % interval, as probability\nunder the prior")
@@ -220,8 +226,37 @@ def placement(findings: PosteriorFindings) -> Picture | None:
 
 
 def ranks(findings: PosteriorFindings) -> list[Picture]:
-    """Where the truths of simulated data sets stand in their posteriors."""
-    return []
+    """Where the truths of simulated data sets stand in their posteriors, a figure a level of the self-test."""
+    test = findings.recovery
+    if test is None:
+        return []
+    return [
+        picture(
+            f"ranks-{level}",
+            f"Ranks of the truth among posterior draws, level {level}: excess over what uniform ranks give.",
+            f"Self-test, {LEVELS[level]}: how many truths stand below each share of their posterior's draws, less what "
+            "is expected. Right intervals keep every curve inside the band 95 times in 100; a curve that first rises "
+            "above it and then falls below means intervals that are too narrow.",
+            partial(_ranks, ranks=part, draws=test.draws),
+        )
+        for level, part in test.ranks.groupby("level", sort=False)
+    ]
+
+
+def _ranks(axes: Axes, ranks: pd.DataFrame, draws: int) -> None:
+    n = int(ranks.groupby("parameter").size().max())
+    band = ecdf_band(n, draws)
+    z = band["z"].to_numpy()
+    axes.fill_between(
+        z, band["low"] - z, band["high"] - z, color=SKY, alpha=0.35, lw=0, label="95 % envelope"
+    )
+    axes.axhline(0, color=GREY, lw=0.8)
+    for colour, (name, part) in zip(CURVES, ranks.groupby("parameter", sort=False), strict=False):
+        below = np.searchsorted(np.sort(part["rank"]), z * (draws + 1)) / len(part)
+        axes.plot(z, below - z, color=colour, lw=1.4, label=name)
+    axes.set_xlabel("share of posterior draws")
+    axes.set_ylabel("share of truths below, less expected")
+    legend_above(axes, 3)
 
 
 def effects(findings: PosteriorFindings) -> Picture | None:

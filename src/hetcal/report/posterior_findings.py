@@ -10,6 +10,7 @@ import numpy as np
 
 from hetcal.calibrate.anchor import Anchor, known_anchor
 from hetcal.calibrate.emulator_share import remaining_width
+from hetcal.checks.kept import known_recovery
 from hetcal.diagnostics import diagnose
 from hetcal.sensitivity import sobol
 from hetcal.streams import generator
@@ -131,8 +132,6 @@ def gather_posterior(
     -------
     PosteriorFindings
     """
-    from hetcal.checks.recovery import known_recovery
-
     checked = result.method.predictive > 0
     return PosteriorFindings(
         result=result,

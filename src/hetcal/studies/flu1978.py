@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hetcal.acquisition import LCB
-from hetcal.calibrate import BayesianCalibration
+from hetcal.calibrate import BayesianCalibration, Posterior
 from hetcal.data import flu1978
 from hetcal.emulators import HetGP
+from hetcal.observation import NegativeBinomialObservation
 from hetcal.parameters import Parameter, Space, log_uniform, uniform
 from hetcal.problem import Problem
 from hetcal.simulators import StochasticSIR
@@ -30,6 +33,16 @@ BUDGETS = {
         "finalist_replicates": 1_000,
         "winner_replicates": 10_000,
     },
+}
+
+# The counts scatter about any model by more than a Poisson law.
+OBSERVATION = NegativeBinomialObservation(dispersion=20)
+
+SCENARIOS = {
+    "as it was": {},
+    "isolate from day 3": {"isolation_day": 3},
+    "isolate from day 4": {"isolation_day": 4},
+    "isolate from day 6": {"isolation_day": 6},
 }
 
 STORY = """
@@ -65,6 +78,11 @@ LOOK_AT = (
     "The noise floor beside the winner's loss: a loss this close to it only says that a run misses the data about as "
     "much as runs miss each other.",
 )
+
+
+def took_off(data: dict[str, np.ndarray]) -> np.ndarray:
+    """Which runs have more than 60 bed-days in all, (n,): those of an outbreak, not of a few boys."""
+    return data["in_bed"].sum(axis=1) > 60
 
 
 def study(budget: str = "quick") -> Study:
@@ -123,4 +141,8 @@ def study(budget: str = "quick") -> Study:
         source=flu.attrs["source"],
         story=STORY,
         look_at=LOOK_AT,
+        posterior=Posterior(problem, observation={"in_bed": OBSERVATION}, alive=took_off, rounds=4),
+        scenarios=SCENARIOS,
+        outcome="total_infected",
+        exact=True,
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from hetcal.calibrate import Posterior
 from hetcal.data import flu1978
-from hetcal.observation import NegativeBinomialObservation
 from hetcal.parameters import Parameter, Space, log_uniform, uniform
 from hetcal.problem import Problem
 from hetcal.simulators import BoardingSchool
+from hetcal.studies.flu1978 import OBSERVATION, took_off
 from hetcal.studies.study import Study
 from hetcal.targets import Target
 
@@ -19,9 +17,6 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "quick": {"initial": 200, "replicates": 10},
     "full": {"initial": 1_000, "replicates": 20},
 }
-
-# The counts scatter about the model by more than a Poisson law.
-OBSERVATION = NegativeBinomialObservation(dispersion=20)
 
 STORY = """
 In January 1978 influenza went through an English boarding school. Of its 763 boys 512 fell ill; the data are the boys
@@ -47,11 +42,6 @@ LOOK_AT = (
     "Convalescent boys from day 6 on: whether they rise and fall when the boys in bed get up.",
     "R0 beside the latent and the infectious time: a longer time and a larger R0 give the same growth.",
 )
-
-
-def took_off(data: dict[str, np.ndarray]) -> np.ndarray:
-    """Which runs have more than 60 bed-days in all, (n,): those of an outbreak, not of a few boys."""
-    return data["in_bed"].sum(axis=1) > 60
 
 
 def space() -> Space:

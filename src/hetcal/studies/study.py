@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hetcal.ledger import Ledger
     from hetcal.problem import Problem
 
-SHIPPED = ("flu1978",)
+SHIPPED = ("flu1978", "flu1978_bed")
 BUDGETS = ("quick", "full")
 
 
