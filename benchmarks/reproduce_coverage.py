@@ -58,7 +58,7 @@ def method() -> hc.Posterior:
     model = hc.simulators.StochasticSIR(population=763, days=14)
     problem = hc.Problem(SPACE, model, [hc.Target("in_bed", observed=flu["in_bed"])])
     observation = {"in_bed": hc.observation.PoissonObservation()}
-    return hc.Posterior(problem, observation, took_off, initial=200, replicates=10, predictive=0)
+    return hc.Posterior(problem, observation, took_off, initial=200, replicates=10, rounds=0, predictive=0)
 
 
 def data_sets(ledger: hc.Ledger) -> KnownTruths:
@@ -241,7 +241,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with hc.Ledger(options.out / "runs.sqlite") as ledger:
+    # Runs take no time, and a ledger kept from an earlier session would hold runs of other budgets.
+    with hc.Ledger() as ledger:
         sets = data_sets(ledger)
         file = options.out / "particle.csv"
         exact = particle_rows(sets, file, options.processes, options.part == "there")

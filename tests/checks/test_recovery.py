@@ -33,7 +33,7 @@ def line(theta, seed):
 SPACE = hc.Space([hc.Parameter(name, hc.uniform(0, 1)) for name in ("a", "b")])
 OBSERVED = np.array([0.42, 0.50, 0.47, 0.71, 0.74, 0.83])
 PROBLEM = hc.Problem(SPACE, line, [hc.Target("y", observed=OBSERVED, loss="gaussian", sd=SD)])
-METHOD = hc.Posterior(PROBLEM, emulator=hc.HetGP(noise="homoskedastic"), predictive=0)
+METHOD = hc.Posterior(PROBLEM, emulator=hc.HetGP(noise="homoskedastic"), rounds=0, predictive=0)
 
 
 @pytest.fixture(scope="module")
