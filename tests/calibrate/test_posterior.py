@@ -10,7 +10,7 @@ import hetcal as hc
 from hetcal.calibrate.outside import outside_of_runs
 from hetcal.calibrate.posterior import Posterior
 from hetcal.calibrate.sampler import sample_posterior
-from hetcal.calibrate.summaries import learn_summaries
+from hetcal.calibrate.summaries import _evenly, learn_summaries
 from hetcal.designs import sobol_points
 from hetcal.observation import GaussianObservation, PoissonObservation
 from hetcal.simulators import simulator
@@ -351,3 +351,17 @@ def test_targets_of_weight_0_are_held_out_and_statistics_are_taken(r, ledger):
     assert np.array_equal(runs["theta"], result.samples.iloc[:20].to_numpy())
     with pytest.raises(ValueError, match="every target has weight 0"):
         Posterior(hc.Problem(SPACE, line, targets[1:]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_location_decides_the_summaries_alone(seed):
+    rng = np.random.default_rng(seed)
+    count = rng.integers(1, 6, 50)
+    count[rng.integers(50)] = 5000
+    location = rng.permutation(np.repeat(np.arange(50), count))
+    for most in (30, 80, 400):
+        rows = _evenly(location, most)
+        taken = np.bincount(location[rows], minlength=50)
+        assert len(np.unique(rows)) == len(rows) <= most
+        # No location has two runs more than another that has runs left, and none more than twenty.
+        assert taken.max() <= 20 and np.all((taken >= taken.max() - 1) | (taken == count))
