@@ -32,7 +32,7 @@ from hetcal.emulators.total import WeightedTotal  # noqa: E402
 Function = Callable[[np.ndarray], np.ndarray]
 
 N = 200
-N_LOSS = 60  # data sets for which the loss is emulated, a fit each
+N_LOSS = 200  # data sets for which the loss is emulated, a fit each
 SEED = 1
 LEAST_BED_DAYS = 60
 ITERATIONS, BURN_IN = 500, 300
@@ -208,15 +208,26 @@ def counted(way: str, rows: pd.DataFrame, alive: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(out, columns=columns)
 
 
-def ratios(ours: pd.DataFrame, exact: pd.DataFrame, alive: np.ndarray) -> pd.DataFrame:
-    """Root mean squared error over the particle filter's on the same data sets, by bootstrap of these."""
+def ratios(ours: pd.DataFrame, exact: pd.DataFrame, sets: KnownTruths) -> pd.DataFrame:
+    """Root mean squared error over the particle filter's on the same data sets, by bootstrap of these.
+
+    By size of the outbreak too, which shows where it is lost.
+    """
+    bed_days = sets.data["in_bed"].sum(axis=1)
+    strata = {
+        "all": bed_days >= 0,
+        "took off": sets.alive,
+        "died out": ~sets.alive,
+        "took off, up to 400 bed-days": sets.alive & (bed_days <= 400),
+        "over 400 bed-days": bed_days > 400,
+    }
     both = ours.merge(exact, on=["data_set", "parameter"], suffixes=("", "_exact"))
     both = both.assign(
         ours=(both["mean"] - both["truth"]) ** 2, exact=(both["mean_exact"] - both["truth_exact"]) ** 2
     )
     rng, out = np.random.default_rng(SEED), []
-    for stratum in ("all", "took off"):
-        kept = both if stratum == "all" else both[alive[both["data_set"]]]
+    for stratum, chosen in strata.items():
+        kept = both[chosen[both["data_set"]]]
         for name, each in kept.groupby("parameter", sort=False):
             squares = each[["ours", "exact"]].to_numpy()
             drawn = squares[rng.integers(len(squares), size=(4000, len(squares)))].mean(axis=1)

@@ -43,7 +43,7 @@ def report_card(findings: PosteriorFindings) -> Table:
             f"{number(result.effective)} effective draws",
             "good" if result.effective >= 400 else "look",
         ],
-        ["interval", f"{result.stopped}", "good" if "settled" in result.stopped else "look"],
+        ["interval", f"{result.stopped}", "good" if "stopped moving" in result.stopped else "look"],
         _self_test(findings),
         _exact(findings),
         _verdict(findings),
@@ -60,17 +60,15 @@ def _runs(findings: PosteriorFindings) -> str:
 def _assumed(findings: PosteriorFindings) -> str:
     method = findings.result.method
     laws = [
-        f"{data_of(t)}: {method.observation[t.name]!r}"
+        f"{data_of(t)} observed by {method.observation[t.name]!r}"
         if t.name in method.observation
-        else f"{data_of(t)}: no error"
+        else f"{data_of(t)} observed without error"
         for t in method.targets
     ]
     lacking = (
-        f"discrepancy {method.discrepancy}"
-        if method.discrepancy
-        else "no discrepancy: the model taken as right"
+        f"a discrepancy of {method.discrepancy}" if method.discrepancy else "no discrepancy (the model right)"
     )
-    return f"observed by {'; '.join(laws)}; {lacking}; the priors of the table of parameters"
+    return f"{listed(laws)}; {lacking}; the priors of the table of parameters"
 
 
 def _self_test(findings: PosteriorFindings) -> list[str]:
@@ -139,7 +137,7 @@ def methods_paragraph(findings: PosteriorFindings) -> str:
         f"We calibrated {model.name} (version {model.version}, fingerprint {fingerprint(model)[:12]}) with "
         f"{result.problem.space.dimension} unknown parameters to {listed([data_of(t) for t in method.targets])}, using "
         f"{_runs(findings)}; every parameter set had random seeds of its own.",
-        f"We took the data as {_assumed(findings)}.",
+        f"We assumed {_assumed(findings)}.",
         "Outputs were brought to stable variance and summarised by regressing each parameter on them (Fearnhead and "
         f"Prangle 2012), with cross-validated R2 of "
         f"{listed([f'{summaries.r2[n]:.2f} ({n})' for n in summaries.names])}.",
@@ -187,7 +185,7 @@ def what_next(findings: PosteriorFindings) -> Table:
         findings.verdict is not None and findings.verdict.kind == "fits with discrepancy"
     ):
         assert findings.verdict is not None
-        reasons = " ".join(findings.verdict.reasons[:2])
+        reasons = "; ".join(findings.verdict.reasons[:2])
         rows.append(
             [
                 "another model",

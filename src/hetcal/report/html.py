@@ -68,7 +68,7 @@ def write_report(
     if posterior is not None:
         parts.append(posterior_part(gather_posterior(posterior, study, scenarios)))
     if isinstance(result, CalibrationResult):
-        parts.append(search_part(gather(result, study)))
+        parts.append(search_part(gather(result, study), alone=posterior is None))
     title = study.title if study is not None else f"Calibration of {result.problem.simulator.name}"
     return write_page(
         folder, "report", title, parts, [result.problem.simulator], command or _code(parts), study

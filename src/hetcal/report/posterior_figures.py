@@ -23,7 +23,7 @@ from hetcal.report.canvas import (
     wrapped,
 )
 from hetcal.report.part import file_names
-from hetcal.report.words import called, capital, data_of, is_logarithmic, listed, quantity
+from hetcal.report.words import called, capital, data_of, is_logarithmic, listed, quantity, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,10 +117,10 @@ def marginals(findings: PosteriorFindings) -> list[Picture]:
         pictures.append(
             picture(
                 f"posterior-{files[parameter.name]}",
-                f"Posterior of {parameter.name}: 90 % between {quantity(parameter, low)} and "
+                f"Posterior of {parameter.name}: 90 % between {value_of(parameter, low)} and "
                 f"{quantity(parameter, high)}.",
-                f"{called(parameter)}: posterior and, dashed, prior. 90 % of the posterior lie between "
-                f"{quantity(parameter, low)} and {quantity(parameter, high)}.{exact}",
+                f"{capital(called(parameter))}: posterior and, dashed, prior. 90 % of the posterior lie between "
+                f"{value_of(parameter, low)} and {quantity(parameter, high)}.{exact}",
                 partial(_marginal, findings=findings, parameter=parameter),
                 height=2.6,
             )
@@ -202,7 +202,7 @@ def placement(findings: PosteriorFindings) -> Picture | None:
 
     def paint(axes: Axes) -> None:
         for j, parameter in enumerate(space.parameters[: len(CURVES)]):
-            ends = history[[f"{parameter.name}_low", f"{parameter.name}_high"]].to_numpy()
+            ends = history[[f"{parameter.name} low", f"{parameter.name} high"]].to_numpy()
             points = np.tile(np.full(space.dimension, 0.5), (2 * len(ends), 1))
             points = space.from_unit(points)
             points[:, j] = ends.T.ravel()

@@ -30,8 +30,7 @@ def answer(findings: PosteriorFindings) -> list[str]:
     """The answer: the verdict first, then what the data say about the parameters, then the decision."""
     sentences = []
     if findings.verdict is not None:
-        reasons = " ".join(findings.verdict.reasons[:2])
-        sentences.append(f"{findings.verdict.sentence} {reasons}".strip())
+        sentences.append(findings.verdict.sentence)
     sentences.append(_intervals(findings))
     if findings.scenarios is not None:
         sentences.append(findings.scenarios.says)

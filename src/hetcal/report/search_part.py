@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from hetcal.report.findings import Findings
 
 
-def search_part(findings: Findings) -> Part:
-    """All that a report tells of a calibration by loss."""
+def search_part(findings: Findings, alone: bool = True) -> Part:
+    """All that a report tells of a calibration by loss; alone on its page, or after a posterior."""
     result = findings.result
     return Part(
         template="search.html",
         sections=SECTIONS,
-        answer=answer(findings),
+        answer=answer(findings, alone),
         cautions=cautions(findings),
         pictures=_pictures(findings),
         context={

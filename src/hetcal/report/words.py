@@ -152,9 +152,9 @@ def emulated_as(emulator: Any) -> str:
     return "y itself" if text == "none" else text
 
 
-def answer(findings: Findings) -> list[str]:
-    """The answer in three sentences: what fits best, what is not ruled out yet, what the model misses."""
-    return [_best(findings), _left(findings), _missed(findings)]
+def answer(findings: Findings, alone: bool = True) -> list[str]:
+    """What fits best; where no posterior says more, also what is not ruled out yet and what the model misses."""
+    return [_best(findings), _left(findings), _missed(findings)] if alone else [_best(findings)]
 
 
 def _best(findings: Findings) -> str:
