@@ -279,7 +279,7 @@ def main() -> None:
     show("Coverage (rmse in prior standard deviations)", pd.concat(tables))
     show(
         "RMSE, emulated over particle filter, same data sets (goal: at most 1.25)",
-        ratios(ours, exact, sets.alive),
+        ratios(ours, exact, sets),
     )
     kept = losses.assign(stratum=np.where(sets.alive[losses["data_set"]], "took off", "died out"))
     whole = pd.concat([kept.assign(stratum="all"), kept[kept["stratum"] == "took off"]])
