@@ -156,7 +156,9 @@ def summarise(table: pd.DataFrame) -> None:
                 rmse = np.sqrt((part[f"error {n}"] ** 2).mean())
                 said[-1] += f", 50 % {part[f'in50 {n}'].mean():.2f}, RMSE {rmse:.3f}"
         print("; ".join(said))
-    widths = table.pivot(index="repeat", columns=["way", "runs"], values="log_width").dropna()
+    widths = (
+        table.pivot(index="repeat", columns=["way", "runs"], values="log_width").sort_index(axis=1).dropna()
+    )
     spread, log_runs = widths["spread"].to_numpy(), np.log(widths["spread"].columns.to_numpy(dtype=float))
     rng = np.random.default_rng(1)
     again = rng.integers(len(widths), size=(2000, len(widths)))
