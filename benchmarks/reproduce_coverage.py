@@ -32,7 +32,7 @@ from hetcal.emulators.total import WeightedTotal  # noqa: E402
 Function = Callable[[np.ndarray], np.ndarray]
 
 N = 200
-N_LOSS = 200  # data sets for which the loss is emulated, a fit each
+N_LOSS = 60  # data sets for which the loss is emulated, a fit each
 SEED = 1
 LEAST_BED_DAYS = 60
 ITERATIONS, BURN_IN = 500, 300
@@ -53,12 +53,12 @@ def took_off(data: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def method() -> hc.Posterior:
-    """The posterior under test: emulators from 200 locations of 10 runs."""
+    """The posterior under test: emulators from 500 locations of 4 runs, 2,000 in all."""
     flu = hc.data.flu1978()
     model = hc.simulators.StochasticSIR(population=763, days=14)
     problem = hc.Problem(SPACE, model, [hc.Target("in_bed", observed=flu["in_bed"])])
     observation = {"in_bed": hc.observation.PoissonObservation()}
-    return hc.Posterior(problem, observation, took_off, initial=200, replicates=10, rounds=0, predictive=0)
+    return hc.Posterior(problem, observation, took_off, initial=500, replicates=4, rounds=0, predictive=0)
 
 
 def data_sets(ledger: hc.Ledger) -> KnownTruths:
@@ -263,7 +263,7 @@ def main() -> None:
         test = recovery_test(post, n=N, seed=SEED)
         losses = all_loss_rows(sets, post, options.out / "loss.csv")
     print(
-        f"{N} data sets from the prior, {sets.alive.sum()} took off; emulators of 200 x 10 runs, seed {SEED}"
+        f"{N} data sets from the prior, {sets.alive.sum()} took off; emulators of 500 x 4 runs, seed {SEED}"
     )
     print("\n".join(test.says))
     show("Recovery test, all levels", test.table)

@@ -20,7 +20,7 @@ from hetcal.calibrate.outside import outside_of_runs
 from hetcal.calibrate.placement import candidates, place_runs
 from hetcal.calibrate.posterior_result import PosteriorResult
 from hetcal.calibrate.sampler import sample_posterior
-from hetcal.calibrate.study_runs import TRAINING, StudyRuns
+from hetcal.calibrate.study_runs import TRAINING, StudyRuns, speaker
 from hetcal.calibrate.summaries import observe
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
@@ -246,18 +246,12 @@ class Posterior(Method[Learning, PosteriorResult]):
         began = time.perf_counter()
         observed = self._observed()
         known = study.ledger.checkpoints(study.study)
-        runs = study.training(round)
-        good = runs.status == "ok"
-        if not good.any():
-            raise ValueError(f"no run of {self.problem.simulator.name!r} gave every output: see their errors")
-        data = {t.name: t.compared(runs.outputs[t.output][good]) for t in self.targets}
-        seen = observe(self.targets, data, self.observation, self.discrepancy, generator(seed, "truth", 1))
-        _, location = np.unique(runs.theta[good], axis=0, return_inverse=True)
+        seen, unit, location = self._training_data(study, round, seed)
         likelihood = fit_likelihood(
             self.targets,
             seen,
-            self.problem.space.to_unit(runs.theta[good]),
-            location.reshape(-1),
+            unit,
+            location,
             self.problem.space.names,
             self.alive,
             self.emulator,
@@ -278,6 +272,44 @@ class Posterior(Method[Learning, PosteriorResult]):
             }
             study.ledger.checkpoint(study.study, f"round {round}", note)
         return study.fits[round]
+
+    def _training_data(
+        self, study: Learning, round: int, seed: int
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Data as they might have been observed of the runs up to a round, their parameters (N, d) and locations."""
+        runs = study.training(round)
+        good = runs.status == "ok"
+        if not good.any():
+            raise ValueError(f"no run of {self.problem.simulator.name!r} gave every output: see their errors")
+        data = {t.name: t.compared(runs.outputs[t.output][good]) for t in self.targets}
+        seen = observe(self.targets, data, self.observation, self.discrepancy, generator(seed, "truth", 1))
+        _, location = np.unique(runs.theta[good], axis=0, return_inverse=True)
+        return seen, self.problem.space.to_unit(runs.theta[good]), location.reshape(-1)
+
+    def fit_dead(self, ledger: Ledger, seed: int = 0) -> EmulatedLikelihood | None:
+        """The likelihood of data that are not alive, with summaries of their own, from the runs that are there.
+
+        Returns
+        -------
+        EmulatedLikelihood or None
+            None where every run is alive, or too few are dead to learn from.
+        """
+        study = self._view(ledger, seed, speaker(False))
+        asks = study.asks()
+        last = int(asks.loc[asks["purpose"].isin(TRAINING), "round"].max())
+        seen, unit, location = self._training_data(study, last, seed)
+        if living(self.alive, seen).all():
+            return None
+
+        def dead(data: dict[str, np.ndarray]) -> np.ndarray:
+            return ~living(self.alive, data)
+
+        try:
+            return fit_likelihood(
+                self.targets, seen, unit, location, self.problem.space.names, dead, self.emulator
+            )
+        except ValueError:  # learn_summaries: too few locations, or dead data say no more than that they are
+            return None
 
     def _history(self, study: Learning, last: int, seed: int) -> pd.DataFrame:
         """A row a round up to the last; what is not noted yet is fitted."""

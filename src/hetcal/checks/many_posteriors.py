@@ -67,12 +67,12 @@ def many_posteriors(
     draws: int,
     rng: np.random.Generator,
     also: np.ndarray | None = None,
+    dead: EmulatedLikelihood | None = None,
 ) -> ManyPosteriors:
     """Posterior of each data set, and where its truth lies in it.
 
     The likelihood is evaluated once on points spread evenly over the cube for all data sets; where that leaves a
-    posterior too few effective points, it is sampled by importance from a multivariate t fitted to it, in rounds. The
-    posterior of a data set that died out is the prior times the probability of dying out.
+    posterior too few effective points, it is sampled by importance from a multivariate t fitted to it, in rounds.
 
     Parameters
     ----------
@@ -83,8 +83,12 @@ def many_posteriors(
     rng : numpy.random.Generator
     also : numpy.ndarray, optional
         Summaries (1, k) of data that are known besides, as for truths drawn from the posterior that they gave.
+    dead : EmulatedLikelihood, optional
+        Of data sets that died out; where there is none, the posterior of those is the prior times the probability of
+        dying out.
     """
     observed = likelihood.summaries(sets.data)
+    of_dead = None if dead is None else dead.summaries(sets.data)
 
     def log_density(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), len(unit)))
@@ -92,7 +96,10 @@ def many_posteriors(
         if living.any():
             out[living] = likelihood.log_likelihood(unit, observed[rows[living]])
         if not living.all():
-            out[~living] = _log_death(likelihood, unit)
+            if dead is None or of_dead is None:
+                out[~living] = _log_death(likelihood, unit)
+            else:
+                out[~living] = dead.log_likelihood(unit, of_dead[rows[~living]])
         return out if also is None else out + likelihood.log_likelihood(unit, also)
 
     t, d = sets.unit.shape

@@ -109,7 +109,8 @@ def recovery_test(
       given both data sets, the real and the simulated: ranks of truths from a posterior are uniform only then;
     - prior: n truths drawn from the prior and simulated afresh.
 
-    One set of emulators serves all of them. Data sets that died out are explained by the probability of that alone.
+    One set of emulators serves all of them. Data sets that died out have summaries and emulators of their own; where
+    too few runs did, they are explained by the probability of that alone.
 
     Parameters
     ----------
@@ -165,15 +166,16 @@ def recovery_test(
         "prior": prior_truths(method, n, seed),
     }
     sets, found, notes = {}, {}, []
+    dead = method.fit_dead(post.ledger, post.seed)
     free = _first_runs(post, n, seed)
     if free is None:
         notes.append("The runs that are there are not spread as the prior is, so they do not serve as data.")
     else:
-        sets["free"], found["free"] = free, _from_other_locations(post, free, seed)
+        sets["free"], found["free"] = free, _from_other_locations(post, free, dead, seed)
     for level, also in (("local", post.observed), ("prior", None)):
         sets[level] = simulate_truths(method, truths[level], level, post.ledger, post.study, seed, **options)
         rng = generator(seed, "recovery", LEVELS.index(level), 2)
-        found[level] = many_posteriors(post.likelihood, sets[level], DRAWS, rng, also)
+        found[level] = many_posteriors(post.likelihood, sets[level], DRAWS, rng, also, dead)
     for level, there in found.items():
         where, unresolved = WHERE[level], int((~there.resolved).sum())
         if sets[level].failed:
@@ -206,13 +208,16 @@ def _first_runs(post: PosteriorResult, n: int, seed: int) -> KnownTruths | None:
     return observed_runs(post.method, unit[chosen], outputs, rng)
 
 
-def _from_other_locations(post: PosteriorResult, sets: KnownTruths, seed: int) -> ManyPosteriors:
+def _from_other_locations(
+    post: PosteriorResult, sets: KnownTruths, dead: EmulatedLikelihood | None, seed: int
+) -> ManyPosteriors:
     """Posterior of each run by emulators that forgot its location."""
     rng = generator(seed, "recovery", LEVELS.index("free"), 2)
     parts = []
     for fold in np.array_split(np.arange(len(sets)), min(_FOLDS, len(sets))):
         kept = without(post.likelihood, sets.unit[fold])
-        parts.append(many_posteriors(kept, sets.rows(fold), DRAWS, rng))
+        of_dead = None if dead is None else without(dead, sets.unit[fold])
+        parts.append(many_posteriors(kept, sets.rows(fold), DRAWS, rng, dead=of_dead))
     return ManyPosteriors.joined(parts)
 
 
