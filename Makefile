@@ -8,10 +8,11 @@ BENCHMARKS := $(filter-out benchmarks/crash_test.py $(REPRODUCED),$(sort $(wildc
 # A caller's Python settings must not change which packages are found.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help calibrate test lint bench reproduce-coverage crash-test check-r wheel setup clean
+.PHONY: help calibrate compare test lint bench reproduce-coverage crash-test check-r wheel setup clean
 
 help:
 	@echo "make calibrate   calibrate the 1978 school influenza and write its report"
+	@echo "make compare     a second model of it, and both on one page (half an hour)"
 	@echo "make test        tests of the Python and the R half"
 	@echo "make lint        black, flake8 and mypy"
 	@echo "make bench       every benchmark, each against its named peer"
@@ -30,6 +31,8 @@ $(SET_UP): .ci/setup .ci/debian-packages.txt pyproject.toml
 
 calibrate: $(SET_UP)
 	.venv/bin/hetcal run flu1978 --out results/flu1978
+
+compare: calibrate
 	.venv/bin/hetcal run flu1978_bed --out results/flu1978_bed
 	.venv/bin/hetcal compare results/flu1978 results/flu1978_bed --out results/flu1978-models
 

@@ -16,6 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from scipy import stats  # noqa: E402
 
 import hetcal as hc  # noqa: E402
 from hetcal.calibrate.chains import central_intervals  # noqa: E402
@@ -23,10 +24,10 @@ from hetcal.calibrate.sampler import sample_posterior  # noqa: E402
 from hetcal.streams import generator  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-REPEATS = 24
+REPEATS = 48
 LEAST_BED_DAYS = 60
 
-# Space-filling designs by number of runs: locations and seeds of each. Data sets take turns with two such designs.
+# Space-filling designs by number of runs: locations and seeds of each. Two such designs serve every data set.
 SPREAD = {100: (50, 2), 200: (100, 2), 400: (200, 2), 800: (400, 2), 1600: (400, 4)}
 DESIGNS = 2
 
@@ -104,7 +105,8 @@ def spread_rows(
     rows = []
     for i in repeats:
         samples, _ = sample_posterior(likelihood, SPACE, likelihood.summaries({"in_bed": data[i][None]}), i)
-        rows.append(row("spread", i, runs, truths[i], SPACE.to_unit(samples.to_numpy())))
+        kept = row("spread", i, runs, truths[i], SPACE.to_unit(samples.to_numpy()))
+        rows.append(kept | {"design": design})
     return rows
 
 
@@ -156,13 +158,19 @@ def summarise(table: pd.DataFrame) -> None:
                 rmse = np.sqrt((part[f"error {n}"] ** 2).mean())
                 said[-1] += f", 50 % {part[f'in50 {n}'].mean():.2f}, RMSE {rmse:.3f}"
         print("; ".join(said))
-    widths = (
-        table.pivot(index="repeat", columns=["way", "runs"], values="log_width").sort_index(axis=1).dropna()
-    )
+    # Designs of one size differ; a data set's width under space-filling is the mean over them.
+    widths = table.pivot_table(index="repeat", columns=["way", "runs"], values="log_width").dropna()
     spread, log_runs = widths["spread"].to_numpy(), np.log(widths["spread"].columns.to_numpy(dtype=float))
     rng = np.random.default_rng(1)
     again = rng.integers(len(widths), size=(2000, len(widths)))
     for runs in widths["placed"].columns[1:]:
+        if 2 * runs in SPREAD:
+            apart = (widths["placed", runs] - widths["spread", 2 * runs]).to_numpy()
+            limit = apart.mean() + stats.t.ppf(0.95, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+            print(
+                f"placement, {runs} runs: {np.exp(apart.mean()):.3f} of the width of {2 * runs} space-filling runs "
+                f"(one-sided 95 % limit {np.exp(limit):.3f}, goal 1; paired over {len(apart)} data sets)"
+            )
         placed = widths["placed", runs].to_numpy()
         ratio = spread_runs(log_runs, spread.mean(axis=0), placed.mean()) / runs
         ratios = [spread_runs(log_runs, spread[b].mean(axis=0), placed[b].mean()) / runs for b in again]
@@ -181,7 +189,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / "rows.csv"
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["way", "repeat", "runs"])
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["way", "repeat", "runs", "design"])
     truths, data = data_sets(options.repeats)
 
     def keep(rows: list[dict]) -> None:
@@ -190,18 +198,19 @@ def main() -> None:
         table.to_csv(path.with_suffix(".new"), index=False)
         os.replace(path.with_suffix(".new"), path)
 
-    def missing(way: str, runs: int, among: range) -> list[int]:
-        there = set(table.loc[(table["way"] == way) & (table["runs"] == runs), "repeat"])
-        return [i for i in among if i not in there]
+    def missing(way: str, runs: int, design: float = np.nan) -> list[int]:
+        same = table["design"].isna() if np.isnan(design) else table["design"] == design
+        there = set(table.loc[(table["way"] == way) & (table["runs"] == runs) & same, "repeat"])
+        return [i for i in range(options.repeats) if i not in there]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hc.emulators.FitWarning)
-        for repeat in missing("placed", INITIAL * REPLICATES + ROUNDS * BATCH, range(options.repeats)):
+        for repeat in missing("placed", INITIAL * REPLICATES + ROUNDS * BATCH):
             table = table[~((table["way"] == "placed") & (table["repeat"] == repeat))]
             keep(placed_rows(repeat, truths[repeat], data[repeat]))
         for runs in SPREAD:
             for design in range(DESIGNS):
-                todo = missing("spread", runs, range(design, options.repeats, DESIGNS))
+                todo = missing("spread", runs, design)
                 if todo:
                     keep(spread_rows(design, runs, todo, truths, data))
     summarise(table[table["repeat"] < options.repeats])

@@ -9,13 +9,13 @@ from hetcal.data import flu1978
 from hetcal.parameters import Parameter, Space, log_uniform, uniform
 from hetcal.problem import Problem
 from hetcal.simulators import BoardingSchool
-from hetcal.studies.flu1978 import OBSERVATION, took_off
+from hetcal.studies.flu1978 import OBSERVATION, SCENARIOS, took_off
 from hetcal.studies.study import Study
 from hetcal.targets import Target
 
 BUDGETS: dict[str, dict[str, Any]] = {
-    "quick": {"initial": 200, "replicates": 10},
-    "full": {"initial": 1_000, "replicates": 20},
+    "quick": {"initial": 200, "replicates": 4, "batch": 200, "rounds": 4},
+    "full": {"initial": 300, "replicates": 10, "batch": 250, "rounds": 12},
 }
 
 STORY = """
@@ -74,7 +74,7 @@ def study(budget: str = "quick") -> Study:
     Parameters
     ----------
     budget : {"quick", "full"}
-        Quick: 2,000 runs. Full: 20,000 runs.
+        Quick: at most 1,600 runs to learn from, some minutes. Full: 6,000.
 
     Returns
     -------
@@ -118,4 +118,7 @@ def study(budget: str = "quick") -> Study:
         source=flu.attrs["source"],
         story=STORY,
         look_at=LOOK_AT,
+        scenarios=SCENARIOS,
+        outcome="total_ill",
+        exact=True,
     )
