@@ -54,7 +54,10 @@ def report_card(findings: PosteriorFindings) -> Table:
 def _runs(findings: PosteriorFindings) -> str:
     runs, names = findings.runs, list(findings.result.problem.space.names)
     failed = int((runs["status"] == "failed").sum())
-    return f"{len(runs):,} runs at {len(runs[names].drop_duplicates()):,} parameter sets, {failed:,} failed"
+    fresh = findings.result.runs["predictive"]
+    checked = f" ({fresh:,} of them at draws from the posterior, to check it)" if fresh else ""
+    sets = len(runs[names].drop_duplicates())
+    return f"{len(runs):,} runs at {sets:,} parameter sets{checked}, {failed:,} failed"
 
 
 def _assumed(findings: PosteriorFindings) -> str:
@@ -78,13 +81,15 @@ def _self_test(findings: PosteriorFindings) -> list[str]:
             "not run: `hetcal self-test` simulates data sets whose parameters are known",
             "look",
         ]
-    return ["self-test", findings.recovery.says[0], "good" if findings.recovery.trusted else "bad"]
+    judged = "good" if findings.recovery.trusted else "bad" if findings.found_wrong else "look"
+    return ["self-test", findings.recovery.says[0], judged]
 
 
 def _exact(findings: PosteriorFindings) -> list[str]:
     if findings.anchor is None:
         return ["exact posterior", "not computed", ""]
-    return ["exact posterior", exact_sentence(findings), "good" if findings.anchor.agrees else "bad"]
+    judged = "look" if not findings.anchor.mixed else "good" if findings.anchor.agrees else "bad"
+    return ["exact posterior", exact_sentence(findings), judged]
 
 
 def exact_sentence(findings: PosteriorFindings) -> str:
@@ -135,7 +140,7 @@ def methods_paragraph(findings: PosteriorFindings) -> str:
     kinds = {e.choice.chosen for e in likelihood.emulators.values() if e.choice is not None}
     sentences = [
         f"We calibrated {model.name} (version {model.version}, fingerprint {fingerprint(model)[:12]}) with "
-        f"{result.problem.space.dimension} unknown parameters to {listed([data_of(t) for t in method.targets])}, using "
+        f"{_parameters(result.problem.space.dimension)} to {listed([data_of(t) for t in method.targets])}, using "
         f"{_runs(findings)}; every parameter set had random seeds of its own.",
         f"We assumed {_assumed(findings)}.",
         "Outputs were brought to stable variance and summarised by regressing each parameter on them (Fearnhead and "
@@ -178,12 +183,14 @@ def methods_paragraph(findings: PosteriorFindings) -> str:
     return " ".join(sentences)
 
 
+def _parameters(count: int) -> str:
+    return "1 unknown parameter" if count == 1 else f"{count} unknown parameters"
+
+
 def what_next(findings: PosteriorFindings) -> Table:
     """What to run or to observe next, each with the gain expected; the largest gain first."""
     rows = []
-    if not findings.fits or (
-        findings.verdict is not None and findings.verdict.kind == "fits with discrepancy"
-    ):
+    if not findings.fits:
         assert findings.verdict is not None
         reasons = "; ".join(findings.verdict.reasons[:2])
         rows.append(
@@ -191,6 +198,14 @@ def what_next(findings: PosteriorFindings) -> Table:
                 "another model",
                 "first of all: no more runs and no other summary mend a model that cannot make the data",
                 f"What it has to mend: {reasons}",
+            ]
+        )
+    elif findings.needs_discrepancy:
+        rows.append(
+            [
+                "a discrepancy",
+                "first of all: the intervals then allow for what the model lacks",
+                "state discrepancy=, of the size that the verdict gives, and fit again",
             ]
         )
     gains = [_more_runs(findings), _another_summary(findings), *_more_data(findings)]

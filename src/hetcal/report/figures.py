@@ -20,12 +20,13 @@ from hetcal.report.canvas import (
     spans_magnitudes,
     wrapped,
 )
-from hetcal.report.words import capital, data_of, emulated_as, loss_title, missed_places, number
+from hetcal.report.words import capital, data_of, emulated_as, loss_title, missed_places, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from hetcal.report.findings import Check, Findings
+    from hetcal.sensitivity.sobol import SobolResult
 
 _TRAJECTORIES = 6
 _DOTS = 200
@@ -184,40 +185,54 @@ def convergence(findings: Findings) -> Picture:
     )
 
 
-def sensitivity(findings: Findings) -> Picture:
-    """First-order and total Sobol indices with intervals and the dummy line."""
-    result = findings.sobol
+def sensitivity(findings: Findings) -> list[Picture]:
+    """First-order and total Sobol indices with intervals and the dummy line, over the prior and over what is left."""
+    places = {"the prior": findings.sobol, "what is not ruled out": findings.sobol_left}
+    return [_sensitivity(result, place) for place, result in places.items() if result is not None]
+
+
+def _sensitivity(result: SobolResult, place: str) -> Picture:
     table = result.table.sort_values("total", kind="stable")
+    share = result.seed_share
 
     def paint(axes: Axes) -> None:
-        y = np.arange(len(table))
+        y = np.arange(len(table)) + 1.0
         for kind, colour, marker, shift in (("total", VERMILLION, "D", 0.15), ("first", BLUE, "o", -0.15)):
             value = table[kind].to_numpy()
-            # A basic bootstrap interval need not hold its estimate.
             around = np.maximum(0, [value - table[f"{kind}_low"], table[f"{kind}_high"] - value])
             label = "total" if kind == "total" else "first order"
             axes.errorbar(
                 value, y + shift, xerr=around, fmt=marker, color=colour, ms=5, elinewidth=1.4, label=label
             )
+        names = [wrapped(name, 20) for name in table["parameter"]]
+        if share is not None:
+            ends = [[share.share - share.low], [share.high - share.share]]
+            axes.errorbar([share.share], [0], xerr=ends, fmt="s", color=GREY, ms=5, label="random seed")
+            y, names = np.append(0.0, y), ["random seed", *names]
         if result.dummy is not None:
             line = float(result.dummy["line"].iloc[0])
             axes.axvline(line, color="black", ls="--", lw=1, label="dummy parameter")
         axes.axvline(0, color=GREY, lw=0.6)
-        axes.set_yticks(y, [wrapped(name, 20) for name in table["parameter"]])
-        axes.set_ylim(-0.6, len(table) - 0.4)
-        axes.set_xlabel(f"share of the loss's variance over the prior\n(bars: {result.label})")
+        axes.set_yticks(y, names)
+        axes.set_ylim(y[0] - 0.6, y[-1] + 0.6)
+        axes.set_xlabel(f"share of the loss's variance over {place}\n(bars: {result.label})")
         legend_above(axes, 3)
 
     named = [f"{row.parameter} {row.total:.2f}" for row in table[::-1].head(4).itertuples()]
+    seed = (
+        ""
+        if share is None
+        else f" The random seed alone makes {percent(share.share)} of a single run's variance."
+    )
+    box = " (the smallest box around it, since indices need independent parameters)" if result.within else ""
     return picture(
-        "sensitivity",
-        f"Sobol indices of the loss. Largest total indices: {', '.join(named)}.",
-        f"Sobol' indices of the emulated mean loss on its {result.scale} scale, over the prior. Bars are "
-        f"{100 * result.level:g} % bootstrap intervals and hold {result.label}, not the emulator's own. A dummy "
-        "parameter that does nothing shows what sampling alone produces: a first-order index left of the dashed line "
-        "cannot be told from zero.",
+        "sensitivity" if not result.within else "sensitivity-left",
+        f"Sobol indices of the loss over {place}. Largest total indices: {', '.join(named)}.",
+        f"Sobol' indices of the emulated mean loss on its {result.scale} scale, over {place}{box}. Bars are "
+        f"{100 * result.level:g} % intervals and hold {result.label}. A dummy parameter that does nothing shows what "
+        f"sampling alone produces: a first-order index left of the dashed line cannot be told from zero.{seed}",
         paint,
-        height=2.1 + 0.3 * len(table),
+        height=2.4 + 0.3 * len(table),
     )
 
 

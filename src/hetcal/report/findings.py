@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _PACKAGES = ("hetcal", "numpy", "scipy", "pandas", "numba", "matplotlib")
-_SOBOL_ROWS, _SOBOL_POINTS = 16_384, 200_000  # fewer rows where parameters are many: a report takes seconds
+# Fewer rows where parameters are many: a report takes seconds.
+_SOBOL_ROWS, _SOBOL_POINTS, SOBOL_DRAWS = 2_000, 50_000, 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,9 @@ class Findings:
     result : CalibrationResult
     study : Study or None
     sobol : SobolResult
-        Of the emulated total loss over the prior.
+        Of the emulated total loss over the prior, with both parts of its error.
+    sobol_left : SobolResult or None
+        The same over the box of what is not ruled out; None where that is a point.
     diagnostics : pandas.DataFrame
     checks : list of Check
         One a target.
@@ -103,6 +106,7 @@ class Findings:
     result: CalibrationResult
     study: Any
     sobol: SobolResult
+    sobol_left: SobolResult | None
     diagnostics: pd.DataFrame
     checks: list[Check]
     runs: pd.DataFrame
@@ -179,12 +183,22 @@ def gather(result: CalibrationResult, study: Any = None) -> Findings:
     return Findings(
         result=result,
         study=study,
-        sobol=sobol(result.emulator, problem.space, n=rows, seed=result.seed),
+        sobol=sobol(result.emulator, problem.space, n=rows, seed=result.seed, draws=SOBOL_DRAWS),
+        sobol_left=_sobol_left(result, rows),
         diagnostics=result.diagnostics(),
         checks=_checks(result, outputs),
         runs=result.ledger.runs(problem.simulator, result.study),
         fresh=problem.evaluate(outputs)["total"].to_numpy(dtype=float),
         gap_se=_gap_se(result, outputs),
+    )
+
+
+def _sobol_left(result: CalibrationResult, rows: int) -> SobolResult | None:
+    ranges = result.ranges.table
+    if (ranges["share"] < 1e-6).any():
+        return None
+    return sobol(
+        result.emulator, result.problem.space, n=rows, seed=result.seed, draws=SOBOL_DRAWS, within=ranges
     )
 
 

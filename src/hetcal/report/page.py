@@ -73,6 +73,7 @@ def _html(title: str, parts: list[Part], simulators: list[Any], code: str, study
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     sections = {name: heading for part in parts for name, heading in part.sections.items()}
     sections["reproduce"] = "How to reproduce it"
     if study is not None:
@@ -97,6 +98,13 @@ def _html(title: str, parts: list[Part], simulators: list[Any], code: str, study
         versions=tables.versions(versions()),
         code=code,
     )
+
+
+def _code(text: str) -> Any:
+    """A text for HTML in which what stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _embedded(parts: list[Part]) -> dict[str, str]:

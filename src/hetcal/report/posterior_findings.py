@@ -10,8 +10,10 @@ import numpy as np
 
 from hetcal.calibrate.anchor import Anchor, known_anchor
 from hetcal.calibrate.emulator_share import remaining_width
+from hetcal.checks.coverage import AS_CLAIMED
 from hetcal.checks.kept import known_recovery
 from hetcal.diagnostics import diagnose
+from hetcal.report.findings import SOBOL_DRAWS
 from hetcal.sensitivity import sobol
 from hetcal.streams import generator
 
@@ -65,12 +67,23 @@ class PosteriorFindings:
         """Whether the intervals may be read as such: some parameters fit, or nothing was checked."""
         return self.verdict is None or self.verdict.kind != "no parameters fit"
 
+    @property
+    def needs_discrepancy(self) -> bool:
+        """Whether the model fits only with a discrepancy that was not stated."""
+        kind = None if self.verdict is None else self.verdict.kind
+        return kind == "fits with discrepancy" and self.result.method.discrepancy == 0
+
+    @property
+    def found_wrong(self) -> bool:
+        """Whether the self-test found an interval wrong; one of few data sets may just not tell."""
+        return self.recovery is not None and bool((self.recovery.table["verdict"] != AS_CLAIMED).any())
+
     @cached_property
     def sobol(self) -> dict[str, SobolResult]:
         """Sobol' indices of every emulated summary over the prior."""
         result = self.result
         return {
-            name: sobol(emulator, result.problem.space, n=_SOBOL_ROWS, seed=result.seed)
+            name: sobol(emulator, result.problem.space, n=_SOBOL_ROWS, seed=result.seed, draws=SOBOL_DRAWS)
             for name, emulator in result.likelihood.emulators.items()
         }
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hetcal.checks.verdict import ALPHA_FITTED
 from hetcal.report.tables import Table, prior
-from hetcal.report.words import number, quantity, value_of
+from hetcal.report.words import data_of, number, quantity, value_of
 
 if TYPE_CHECKING:
     from hetcal.report.posterior_findings import PosteriorFindings
@@ -52,13 +52,13 @@ def failing(findings: PosteriorFindings) -> Table | None:
     """The predictive checks that fail, the clearest first."""
     if findings.predictive is None:
         return None
-    table = findings.predictive.table
+    table, called = findings.predictive.table, {t.name: data_of(t) for t in findings.result.problem.run_targets}
     failed = table[table["adjusted"] <= ALPHA_FITTED].sort_values(["adjusted", "p"], kind="stable")
     if not len(failed):
         return None
     rows = [
         [
-            f"{row['target']}: {row['name']}" if row["name"] else row["target"],
+            f"{called[row['target']]}: {row['name']}" if row["name"] else called[row["target"]],
             row["kind"],
             number(row["observed"]),
             f"{number(row['median'])} ({number(row['low'])} to {number(row['high'])})",
@@ -152,10 +152,16 @@ def drivers(findings: PosteriorFindings) -> Table:
     rows = []
     for summary, result in findings.sobol.items():
         table = result.table.set_index("parameter")
-        cells = [f"{table.loc[n, 'total']:.2f}" for n in names]
-        rows.append([f"summary of {summary}", *cells])
+        cells = [
+            f"{table.loc[n, 'total']:.2f} ({table.loc[n, 'total_low']:.2f} to {table.loc[n, 'total_high']:.2f})"
+            for n in names
+        ]
+        share = result.seed_share
+        seed = "–" if share is None else f"{share.share:.2f} ({share.low:.2f} to {share.high:.2f})"
+        rows.append([f"summary of {summary}", *cells, seed])
     return Table(
-        "Which parameters move which summary over the prior (total Sobol' index of its emulated mean)",
-        ["", *names],
+        "Which parameters move which summary over the prior: total Sobol' index of its emulated mean, with an interval "
+        "that holds the emulator's and the sampling error; random seed: its own total index, of single runs",
+        ["", *names, "random seed"],
         rows,
     )

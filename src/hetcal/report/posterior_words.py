@@ -58,10 +58,12 @@ def _intervals(findings: PosteriorFindings) -> str:
     if space.dimension > _NAMED:
         parts.append(f"{space.dimension - _NAMED} more in the table")
     if findings.fits:
-        return f"With 90 % probability {which} {listed(parts)}."
+        each = " each" if space.dimension > 1 else ""
+        return f"With 90 % probability{each}, {which} {listed(parts)}."
     differ = "; those of the summaries differ, see below" if anchored else ""
+    many = "s" if space.dimension > 1 else ""
     return (
-        f"If the model were right, {which} {listed(parts)} (90 % intervals{differ}); since it does not reproduce the "
+        f"If the model were right, {which} {listed(parts)} (90 % interval{many}{differ}); since it does not reproduce the "
         "data, these are properties of the model and no statement about the world."
     )
 
@@ -78,15 +80,18 @@ def cautions(findings: PosteriorFindings) -> list[str]:
             "The intervals of this study have not been tested on simulated data sets: `hetcal self-test` does that."
         )
     elif not findings.recovery.trusted:
-        notes.append(f"The self-test fails: {findings.recovery.says[0]}")
-    if findings.anchor is not None and not findings.anchor.agrees:
+        ended = "fails" if findings.found_wrong else "was too small"
+        notes.append(f"The self-test {ended}: {findings.recovery.says[0]}")
+    if findings.anchor is not None and not findings.anchor.mixed:
+        notes.append(f"The exact posterior cannot be used yet: {exact_sentence(findings)}.")
+    elif findings.anchor is not None and not findings.anchor.agrees:
         notes.append(f"Emulated and exact posterior differ: {exact_sentence(findings)}.")
     if result.effective < 400:
         notes.append(
             f"Only {result.effective:.0f} effective draws from the posterior: ends of intervals are rough."
         )
     if result.likelihood.summaries.dropped:
-        notes.append(
-            f"The data say nothing about {listed(result.likelihood.summaries.dropped)}: its posterior is its prior."
-        )
+        dropped = result.likelihood.summaries.dropped
+        its = "its posterior is its prior" if len(dropped) == 1 else "each by itself keeps its prior"
+        notes.append(f"The data say nothing about {listed(dropped)}: {its}.")
     return notes

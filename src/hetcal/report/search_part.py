@@ -70,7 +70,7 @@ def _pictures(findings: Findings) -> dict[str, list[Picture]]:
         "data": [data(check, files[check.target.name]) for check in findings.checks if len(check.simulated)],
         "loss": loss_pictures(findings),
         "convergence": [convergence(findings)],
-        "sensitivity": [sensitivity(findings)],
+        "sensitivity": sensitivity(findings),
         "emulators": [
             picture
             for name in findings.result.emulators

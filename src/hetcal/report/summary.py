@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from hetcal.report.findings import Findings
+    from hetcal.sensitivity.sobol import SobolResult
 
 
 def summary(findings: Findings) -> dict[str, Any]:
@@ -22,9 +23,10 @@ def summary(findings: Findings) -> dict[str, Any]:
     -------
     dict
         Keys study, seed, runs, best, ranges, not_ruled_out_volume (share of the prior), noise_floor,
-        above_noise_floor, sobol, emulators, misfit, stopped, seconds.
+        above_noise_floor, sobol (over the prior), sobol_left (over what is not ruled out), emulators, misfit, stopped,
+        seconds.
     """
-    result, best, sobol = findings.result, findings.result.best, findings.sobol
+    result, best = findings.result, findings.result.best
     units = {p.name: p.unit for p in result.problem.space.parameters}
     return plain(
         {
@@ -53,14 +55,8 @@ def summary(findings: Findings) -> dict[str, Any]:
             "not_ruled_out_volume": result.ranges.volume,
             "noise_floor": best.noise_floor,
             "above_noise_floor": {"difference": best.loss - best.noise_floor, "se": findings.gap_se},
-            "sobol": {
-                "scale": sobol.scale,
-                "n": sobol.n,
-                "level": sobol.level,
-                "intervals": sobol.label,
-                "indices": sobol.table.to_dict("records"),
-                "dummy_line": None if sobol.dummy is None else sobol.dummy["line"].iloc[0],
-            },
+            "sobol": _sobol(findings.sobol),
+            "sobol_left": None if findings.sobol_left is None else _sobol(findings.sobol_left),
             "emulators": {name: _emulator(findings, name) for name in result.emulators},
             "misfit": {
                 check.target.name: {"data": check.outside.size, "outside": np.argwhere(check.outside)}
@@ -70,6 +66,20 @@ def summary(findings: Findings) -> dict[str, Any]:
             "seconds": result.seconds,
         }
     )
+
+
+def _sobol(indices: SobolResult) -> dict[str, Any]:
+    share = indices.seed_share
+    return {
+        "scale": indices.scale,
+        "n": indices.n,
+        "level": indices.level,
+        "intervals": indices.label,
+        "within": indices.within,
+        "indices": indices.table.to_dict("records"),
+        "seed_share": None if share is None else share._asdict(),
+        "dummy_line": None if indices.dummy is None else indices.dummy["line"].iloc[0],
+    }
 
 
 def _emulator(findings: Findings, name: str) -> dict[str, Any]:

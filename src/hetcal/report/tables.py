@@ -64,7 +64,7 @@ def parameters(findings: Findings) -> Table:
         )
     return Table(
         "Parameters in the order of the study. Total sensitivity is the share of the loss's variance over the prior "
-        f"in which the parameter has a part, in brackets its bootstrap interval ({findings.sobol.label}).",
+        f"in which the parameter has a part, in brackets its interval ({findings.sobol.label}).",
         ["parameter", "prior", "best fit", "not ruled out yet", "total sensitivity", "unit"],
         rows,
     )
