@@ -378,3 +378,65 @@ def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(needs_r, tmp_path,
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "The report is" in done.stdout and runs_in(tmp_path / "out") == 95
+
+
+POSTERIOR = """
+import numpy as np
+import hetcal as hc
+
+@hc.simulator(parameters=["rate"], outputs={{"cases": (5,)}}, version="{version}", name="cases{version}")
+def cases(theta, seed):
+    return {{"cases": np.random.default_rng(seed).poisson(theta["rate"] * {growth} ** np.arange(5))}}
+
+problem = hc.Problem(
+    hc.Space([hc.Parameter("rate", hc.uniform(1, 40))]), cases, [hc.Target("cases", observed=[11, 8, 13, 9, 12])]
+)
+method = hc.Posterior(
+    problem, emulator=hc.HetGP(noise="homoskedastic"), initial=24, replicates=4, rounds=0, predictive=60
+)
+study = hc.Study("model{version}", problem, method, title="Five days of cases", source="made up")
+"""
+
+
+@pytest.mark.filterwarnings("ignore::hetcal.emulators.FitWarning", "ignore:Only .* effective")
+def test_self_test_and_compare(needs_r, hetcal, tmp_path, monkeypatch, write_study):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folders = []
+    for version, growth in ((1, 1.0), (2, 2.0)):
+        study = tmp_path / f"model{version}.py"
+        study.write_text(POSTERIOR.format(version=version, growth=growth))
+        folders.append(tmp_path / f"out{version}")
+        code, out, err = hetcal("run", study, "--out", folders[-1])
+        assert code == 0, err
+        assert out.splitlines()[1].startswith("verdict: ")
+    first = tmp_path / "model1.py"
+    assert "have not been tested on simulated data" in (folders[0] / "report.html").read_text()
+    code, out, err = hetcal("self-test", first, "--out", folders[0], "--sets", 20)
+    assert code == 0, err
+    assert out.startswith("Cannot tell with 20 data sets") and "The report is" in out.splitlines()[-1]
+    # It is kept: a report drawn later tells it, and the same test simulates nothing.
+    made = runs_in(folders[0])
+    assert made == 24 * 4 + 60 + 20 + 10
+    assert hetcal("report", folders[0])[0] == 0
+    text = (folders[0] / "report.html").read_text()
+    assert "have not been tested" not in text and "The self-test was too small: Cannot tell with 20" in text
+    assert json.loads((folders[0] / "summary.json").read_text())["posterior"]["self_test"]["trusted"] is False
+    assert hetcal("self-test", first, "--out", folders[0], "--sets", 20)[1].startswith("Cannot tell")
+    assert runs_in(folders[0]) == made
+
+    code, out, err = hetcal("compare", *folders, "--out", tmp_path / "models")
+    assert code == 0, err
+    assert out.splitlines()[0] == f"The comparison is {tmp_path / 'models' / 'models.html'}"
+    assert "cases1: The model fits" in out and "cases2: No parameters fit" in out
+    assert (tmp_path / "models" / "models.html").exists()
+
+    code, _, err = hetcal("self-test", tmp_path / "model2.py", "--out", folders[0])
+    assert code == 2 and "is the folder of study 'model1', not of" in err
+    code, _, err = hetcal("compare", folders[0], "--out", tmp_path / "models")
+    assert code == 2 and "1 models are nothing to compare" in err
+    code, _, err = hetcal("self-test", first, "--out", folders[0], "--sets", "1")
+    assert code == 2 and "'1' is not a whole number of at least 2" in err
+    search = write_study()
+    assert hetcal("ask", search, "--out", tmp_path / "search")[0] == 0
+    code, _, err = hetcal("self-test", search, "--out", tmp_path / "search")
+    assert code == 2 and "study 'small' has no posterior to test" in err

@@ -175,7 +175,6 @@ def self_test(
     study: str = STUDY,
     out: Optional[Path] = OUT,
     seed: Optional[str] = LATEST,
-    budget: Optional[str] = BUDGET,
     sets: str = typer.Option("200", "--sets", metavar="N", help="Data sets over the prior."),
     workers: str = typer.Option("1", metavar="N", help="Processes that simulate; no number depends on it."),
 ) -> None:
@@ -193,8 +192,10 @@ def self_test(
     from hetcal.studies.study import load
 
     number, processes = _whole_number(sets, "--sets", 2), _whole_number(workers, "--workers", 1)
-    place = Folder(out or Path("results") / load(study, budget).name)
+    named = load(study)
+    place = Folder(out or Path("results") / named.name)
     found, note = place.recall(None if seed is None else _whole_number(seed))
+    _check_named(named, found, study, place)
     if not hasattr(found.methods[-1], "observation"):
         raise ValueError(
             f"study {found.name!r} has no posterior to test: give it posterior=hetcal.Posterior(...)"
@@ -234,7 +235,10 @@ def compare(
                 raise ValueError(
                     f"study {found.name!r} in {folder} has no posterior: give it posterior=hetcal.Posterior(...)"
                 )
-            results[found.problem.simulator.name] = posterior
+            name = found.problem.simulator.name
+            if name in results:
+                name = f"{name} in {folder}"
+            results[name] = posterior
         comparison = compare_models(results)
         path = comparison.report(out)
     print(f"The comparison is {path.resolve()}")
@@ -321,10 +325,7 @@ def tell(
     named = load(study)
     folder = Folder(out or Path("results") / named.name)
     asked, note = folder.recall(None if seed is None else _whole_number(seed))
-    if asked.name != named.name:
-        raise ValueError(
-            f"{folder.path} is the folder of study {asked.name!r}, not of {study}: give its own by --out"
-        )
+    _check_named(named, asked, study, folder)
     with folder.open_ledger() as ledger:
         told = take(asked, ledger, note.seed, results, folder.seeds())
     again = _command("ask", study, out=out, seed=note.seed, budget=note.budget)
@@ -375,6 +376,14 @@ def _command(verb: str, *arguments: Any, **options: Any) -> str:
     """A command as its user would type it; options that are None are left out."""
     given = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
     return shlex.join(["hetcal", verb, *map(str, arguments), *(word for pair in given for word in pair)])
+
+
+def _check_named(named: Study, held: Study, which: str, folder: Folder) -> None:
+    """Refuse a folder that holds another study than the one named."""
+    if held.name != named.name:
+        raise ValueError(
+            f"{folder.path} is the folder of study {held.name!r}, not of {which}: give its own by --out"
+        )
 
 
 def _write_report(answers: Answers, study: Study, folder: Folder, command: str, quiet: bool) -> None:

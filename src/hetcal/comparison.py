@@ -10,6 +10,7 @@ import numpy as np
 
 from hetcal.calibrate.anchor import exact_sampler, known_anchor
 from hetcal.calibrate.held_out import held_out_scores
+from hetcal.checks.statistics import rounded
 from hetcal.simulators.identity import content_hash
 
 if TYPE_CHECKING:
@@ -228,8 +229,10 @@ def _of_held_out(results: Mapping[str, PosteriorResult], held_out: pd.DataFrame)
         targets = {t.name: t for t in results[row.model].method.held_out}
         called = targets[row.target].label or row.target
         place = f", {row.name}" if row.name else ""
+        median, low, high, observed = (
+            rounded(value, row.high - row.low) for value in (row.median, row.low, row.high, row.observed)
+        )
         sentences.append(
-            f"{row.model} predicts {row.median:.0f} ({row.low:.0f} to {row.high:.0f}) {called}{place}; observed: "
-            f"{row.observed:.0f}."
+            f"{row.model} predicts {median} ({low} to {high}) {called}{place}; observed: {observed}."
         )
     return sentences

@@ -191,3 +191,39 @@ def test_a_data_set_that_died_out_has_the_prior_times_the_chance_of_dying_out():
     # Density 2 (1 - u): mean 1/3, and 3/4 below one half.
     assert np.abs(found.mean[0] - [1 / 3, 1 / 2, 1 / 2]).max() < 0.005
     assert np.abs(found.below[0] - [0.75, 0.5, 0.5]).max() < 0.01
+
+
+def test_data_sets_that_died_out_are_explained_by_their_own_likelihood():
+    model, rng = Gaussian(0.1), np.random.default_rng(3)
+    unit = 0.3 + 0.4 * rng.random((4, 3))
+    seen = unit + rng.multivariate_normal(np.zeros(3), model.covariance, 4)
+    alive = np.array([True, False, True, False])
+    found = many_posteriors(
+        model, KnownTruths(unit, {"y": seen}, alive), 99, np.random.default_rng(1), dead=Gaussian(0.02)
+    )
+    exact = stats.norm.cdf((unit - seen) / np.where(alive, 0.1, 0.02)[:, None])
+    assert np.abs(found.below - exact).max() < 0.05
+
+
+@hc.simulator(parameters=["a", "b"], outputs={"y": (6,)}, version="1")
+def fading(theta, seed):
+    """As `line`; dies out half of the time, and then shows a alone, from far below."""
+    rng = np.random.default_rng(seed)
+    y = theta["a"] + theta["b"] * np.arange(6) / 5 + rng.normal(0, SD, 6)
+    return {"y": y if rng.random() < 0.5 else theta["a"] - 10 + rng.normal(0, SD, 6)}
+
+
+def test_a_likelihood_of_dead_data_learns_from_dead_runs_alone(needs_r):
+    problem = hc.Problem(SPACE, fading, PROBLEM.targets)
+    method = replace(METHOD, problem=problem, alive=lambda data: data["y"][:, 0] > -5, initial=60)
+    ledger = hc.Ledger()
+    assert method.run(ledger, seed=1).likelihood.alive is not None
+    dead = method.fit_dead(ledger, seed=1)
+    unit = np.array([[0.2, 0.5], [0.7, 0.5], [0.2, 0.9]])
+    values = dead.log_likelihood(unit, dead.summaries({"y": np.full((1, 6), 0.2 - 10)}))[0]
+    # Dead data tell a, not b.
+    assert values[0] - values[1] > 10 and abs(values[0] - values[2]) < 3
+
+
+def test_without_dead_runs_there_is_no_likelihood_of_them(post):
+    assert METHOD.fit_dead(post.ledger, post.seed) is None

@@ -102,6 +102,8 @@ class StudyRuns:
             runs = runs[space.contains(runs[list(space.names)].to_numpy(dtype=float))]
         if not len(runs):
             return
+        # Runs come in as workers end them: their order must not decide anything.
+        runs = runs.sort_values([*simulator.parameters, "seed"])
         groups = runs.groupby(list(simulator.parameters), sort=False)["seed"]
         theta = np.array([np.atleast_1d(key) for key, _ in groups], dtype=float)
         self.say(f"taking over {len(runs)} runs that the ledger holds already")

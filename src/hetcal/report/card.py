@@ -226,14 +226,15 @@ def _narrows(widths: dict[str, float]) -> str:
     if not worth:
         return f"hardly any: no interval would shrink below {percent(min(widths.values()))} of its width"
     parts = [f"{name} to {percent(width)} of its width" for name, width in worth.items()]
-    return f"intervals would shrink at most: {listed(parts)}"
+    return f"intervals would shrink: {listed(parts)}"
 
 
 def _more_runs(findings: PosteriorFindings) -> tuple[float, list[str]]:
     widths = findings.narrowed_by_runs
     return min(widths.values()), [
         "more runs (locations and replicates)",
-        _narrows(widths),
+        f"{_narrows(widths)}, as far as the emulators know their own error; summaries learned from more runs may be "
+        "better too",
         "raise rounds=: placement decides between new parameter sets and more seeds at known ones",
     ]
 

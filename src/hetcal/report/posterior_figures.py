@@ -119,7 +119,8 @@ def marginals(findings: PosteriorFindings) -> list[Picture]:
                 f"posterior-{files[parameter.name]}",
                 f"Posterior of {parameter.name}: 90 % between {value_of(parameter, low)} and "
                 f"{quantity(parameter, high)}.",
-                f"{capital(called(parameter)) if parameter.label else parameter.name}: posterior and, dashed, prior. 90 % of the posterior lie between "
+                f"{capital(called(parameter)) if parameter.label else parameter.name}: posterior and, dashed, prior. "
+                "90 % of the posterior lie between "
                 f"{value_of(parameter, low)} and {quantity(parameter, high)}.{exact}",
                 partial(_marginal, findings=findings, parameter=parameter),
                 height=2.6,

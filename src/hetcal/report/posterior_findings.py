@@ -89,7 +89,7 @@ class PosteriorFindings:
 
     @cached_property
     def narrowed_by_runs(self) -> dict[str, float]:
-        """By parameter: width of its interval, if more runs made the emulators exact, over its width now."""
+        """By parameter: width of its interval, if more runs made these emulators exact, over its width now."""
         rng = generator(self.result.seed, "reporting", 1)
         return remaining_width(self.result, rng)
 
@@ -106,7 +106,7 @@ class PosteriorFindings:
         runs = result.predictive_runs()
         rows: list[dict[str, Any]] = []
         for name, values in runs["outputs"].items():
-            if name in fitted:
+            if name in fitted or not len(values):
                 continue
             flat = values.reshape(len(values), -1).astype(float)
             for parameter, draws in zip(result.problem.space.names, runs["theta"].T, strict=True):

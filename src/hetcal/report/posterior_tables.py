@@ -52,7 +52,9 @@ def failing(findings: PosteriorFindings) -> Table | None:
     """The predictive checks that fail, the clearest first."""
     if findings.predictive is None:
         return None
-    table, called = findings.predictive.table, {t.name: data_of(t) for t in findings.result.problem.run_targets}
+    table, called = findings.predictive.table, {
+        t.name: data_of(t) for t in findings.result.problem.run_targets
+    }
     failed = table[table["adjusted"] <= ALPHA_FITTED].sort_values(["adjusted", "p"], kind="stable")
     if not len(failed):
         return None

@@ -63,8 +63,8 @@ def _intervals(findings: PosteriorFindings) -> str:
     differ = "; those of the summaries differ, see below" if anchored else ""
     many = "s" if space.dimension > 1 else ""
     return (
-        f"If the model were right, {which} {listed(parts)} (90 % interval{many}{differ}); since it does not reproduce the "
-        "data, these are properties of the model and no statement about the world."
+        f"If the model were right, {which} {listed(parts)} (90 % interval{many}{differ}); since it does not reproduce "
+        "the data, these are properties of the model and no statement about the world."
     )
 
 

@@ -118,6 +118,8 @@ class Study:
                 f"study {self.name!r} has scenarios or exact=True but no posterior: give "
                 "posterior=hetcal.Posterior(...)"
             )
+        if self.outcome is not None and not self.scenarios:
+            raise StudyError(f"outcome of study {self.name!r} judges scenarios: give scenarios= too")
         if self.scenarios and self.outcome is None:
             raise StudyError(
                 f"scenarios of study {self.name!r} need outcome=, the output that they are judged by"
