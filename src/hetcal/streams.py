@@ -23,6 +23,7 @@ PURPOSES = {
     "predictive": 11,
     "scenarios": 12,
     "recovery": 13,
+    "placement": 14,
 }
 
 _HASH_BITS = 48

@@ -191,8 +191,7 @@ def fit_likelihood(
     _, place = np.unique(location[lives], return_inverse=True)
     place = place.reshape(-1)
     summaries = learn_summaries(targets, kept, unit, place, names)
-    values = summaries(kept)
-    values[summaries.rows] = summaries.left_out
+    values = summaries.of_runs
     emulators = {}
     residuals = np.empty_like(values)
     enough = len(place) - place.max() - 1 >= _LEAST_REPLICATES

@@ -21,7 +21,7 @@ from hetcal.calibrate.placement import candidates, place_runs
 from hetcal.calibrate.posterior_result import PosteriorResult
 from hetcal.calibrate.sampler import sample_posterior
 from hetcal.calibrate.study_runs import TRAINING, StudyRuns, speaker
-from hetcal.calibrate.summaries import observe
+from hetcal.calibrate.summaries import NothingToLearnError, least_locations, observe
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
 from hetcal.ledger import Ledger
@@ -100,7 +100,7 @@ class Posterior(Method[Learning, PosteriorResult]):
     ------
     ValueError
         If the discrepancy is no finite number of at least 0, an observation model belongs to no target, no target is
-        fitted, or the observed data are dead by the rule given.
+        fitted or one is of an ensemble, or the observed data are dead by the rule given.
 
     References
     ----------
@@ -150,6 +150,11 @@ class Posterior(Method[Learning, PosteriorResult]):
                 f"observation models for {', '.join(unknown)}, which are no targets: there are "
                 f"{', '.join(sorted(names))}"
             )
+        if self.problem.ensemble_targets:
+            raise ValueError(
+                f"target {self.problem.ensemble_targets[0].name!r} is a statistic of an ensemble, and the likelihood "
+                "is that of single runs: give hetcal.Target with a statistic of the run"
+            )
         if not self.targets:
             raise ValueError("every target has weight 0: give at least one to be fitted a weight above 0")
 
@@ -175,8 +180,11 @@ class Posterior(Method[Learning, PosteriorResult]):
             return False
         if not len(asks):
             self._observed()
-            study.take_over(self._runs_there(study))
-            if not len(study.asks()):
+            there = self._runs_there(study)
+            study.take_over(there)
+            names = list(self.problem.space.names)
+            # Too few locations to learn from are topped up.
+            if len(there[names].drop_duplicates()) < least_locations(self.problem.space.dimension):
                 design = sobol(self.problem.space, self.initial, seed).frame
                 seeds = [
                     simulator_seeds(seed, "calibration", 0, i, self.replicates) for i in range(self.initial)
@@ -195,7 +203,7 @@ class Posterior(Method[Learning, PosteriorResult]):
     def _rounds(self, asks: pd.DataFrame) -> int:
         if self.rounds is not None:
             return self.rounds
-        return 0 if "given" in set(asks["purpose"]) else _ROUNDS
+        return _ROUNDS if "design" in set(asks["purpose"]) else 0
 
     def _observed(self) -> dict[str, np.ndarray]:
         """The data, (1, *shape) by target name."""
@@ -230,7 +238,9 @@ class Posterior(Method[Learning, PosteriorResult]):
         chosen, count, known = place_runs(fit.likelihood, fit.observed, draws, new, self.batch)
         new_locations, more = len(chosen) - known, int(count[:known].sum())
         study.say(f"{self._place(round)}: {new_locations} new locations, {more} runs more at known ones")
-        seeds = [simulator_seeds(seed, "calibration", round, i, n) for i, n in enumerate(count)]
+        # Two posteriors of one seed in a ledger place runs of their own: their seeds must not meet.
+        branch = (int(study.study.rpartition("-")[2][:6], 16) << 8) + round
+        seeds = [simulator_seeds(seed, "placement", branch, i, n) for i, n in enumerate(count)]
         study.ask(round, "placement", study.natural(chosen), seeds)
 
     def _ask_predictive(self, study: Learning, done: int, seed: int) -> None:
@@ -308,7 +318,7 @@ class Posterior(Method[Learning, PosteriorResult]):
             return fit_likelihood(
                 self.targets, seen, unit, location, self.problem.space.names, dead, self.emulator
             )
-        except ValueError:  # learn_summaries: too few locations, or dead data say no more than that they are
+        except NothingToLearnError:  # too few dead runs, or their data say no more than that they are dead
             return None
 
     def _history(self, study: Learning, last: int, seed: int) -> pd.DataFrame:

@@ -34,6 +34,15 @@ _REPLICATES = 20
 _LEAST_R2 = 0.02
 
 
+class NothingToLearnError(ValueError):
+    """Runs from which no summary can be learned; the message says why."""
+
+
+def least_locations(dimension: int) -> int:
+    """Locations that are needed to learn summaries of so many parameters."""
+    return 4 * (dimension + 1)
+
+
 def _stable(target: Target, x: np.ndarray) -> np.ndarray:
     """Data on a scale of about constant variance."""
     if target.loss in _COUNTS or target.loss == "sqrt_rss":
@@ -77,6 +86,8 @@ class Summaries:
     left_out : numpy.ndarray
         Their summaries, each learned without the run's own location, (s, k): a summary tells more of the runs that it
         was learned from than of data.
+    of_runs : numpy.ndarray
+        Summaries of all runs given, each learned without the run's own location, (N, k).
     fixed : numpy.ndarray
         Stabilised values of the constant data.
     """
@@ -97,6 +108,7 @@ class Summaries:
     rows: np.ndarray
     location: np.ndarray
     left_out: np.ndarray
+    of_runs: np.ndarray
     fixed: np.ndarray
 
     def features(self, data: dict[str, np.ndarray]) -> np.ndarray:
@@ -123,6 +135,7 @@ class Summaries:
             weights=self.weights[:, left],
             offset=self.offset[left],
             left_out=self.left_out[:, left],
+            of_runs=self.of_runs[:, left],
         )
 
     def __repr__(self) -> str:
@@ -159,7 +172,7 @@ def learn_summaries(
 
     Raises
     ------
-    ValueError
+    NothingToLearnError
         If the outputs are constant, there are too few locations, or the data say nothing about any parameter.
 
     References
@@ -170,16 +183,17 @@ def learn_summaries(
     z = stabilise(targets, data)
     kept = z.std(axis=0) > 1e-12
     if not kept.any():
-        raise ValueError(
+        raise NothingToLearnError(
             "every output is the same in all runs: there is nothing to learn from; check the targets"
         )
-    locations, needed = len(np.unique(location)), 4 * (unit.shape[1] + 1)
+    locations, needed = len(np.unique(location)), least_locations(unit.shape[1])
     if locations < needed:
-        raise ValueError(
+        raise NothingToLearnError(
             f"{locations} locations are too few to learn summaries of {unit.shape[1]} parameters: run at least {needed}"
         )
     chosen = _evenly(location, _SUPPORT)
     fixed = z[0, ~kept]
+    everything, everywhere = z[:, kept], location
     z, T, location = z[chosen][:, kept], unit[chosen], location[chosen]
     centre = z.mean(axis=0)
     axes = np.eye(z.shape[1])
@@ -190,12 +204,15 @@ def learn_summaries(
     lengths, penalties, r2 = _choose(support, T, location)
     informative = r2 >= _LEAST_R2
     if not informative.any():
-        raise ValueError(
+        raise NothingToLearnError(
             "the outputs say nothing about any parameter (cross-validated R2 "
             + ", ".join(f"{n} {v:.3f}" for n, v in zip(names, r2, strict=True))
             + "): give other targets, or more runs"
         )
     offset = T.mean(axis=0)
+    everything = (everything - centre) @ axes
+    others = np.setdiff1d(np.arange(len(everything)), chosen)
+    of_runs = np.full((len(everything), T.shape[1]), np.nan)
     weights, left_out = np.empty(T.shape), np.full(T.shape, np.nan)
     groups = np.split(
         np.argsort(location, kind="stable"), np.cumsum(np.unique(location, return_counts=True)[1])[:-1]
@@ -205,8 +222,16 @@ def learn_summaries(
         K[np.diag_indices_from(K)] += penalties[j]
         inverse = np.linalg.inv(K)
         weights[:, j] = inverse @ (T[:, j] - offset[j])
+        without = {}
         for g in groups:
-            left_out[g, j] = T[g, j] - np.linalg.solve(inverse[np.ix_(g, g)], weights[g, j])
+            own = np.linalg.solve(inverse[np.ix_(g, g)], weights[g, j])
+            left_out[g, j] = T[g, j] - own
+            without[location[g[0]]] = weights[:, j] - inverse[:, g] @ own
+        of_runs[chosen, j] = left_out[:, j]
+        for place in np.unique(everywhere[others]):
+            rows = others[everywhere[others] == place]
+            near = _kernel(everything[rows], support, lengths[j])
+            of_runs[rows, j] = offset[j] + near @ without.get(place, weights[:, j])
     return Summaries(
         targets,
         tuple(n for n, ok in zip(names, informative, strict=True) if ok),
@@ -224,6 +249,7 @@ def learn_summaries(
         chosen,
         location,
         left_out[:, informative],
+        of_runs[:, informative],
         fixed,
     )
 

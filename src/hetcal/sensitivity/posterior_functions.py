@@ -108,9 +108,10 @@ class PosteriorFunctions:
         if any(part.state is None for part in self.parts):
             raise ValueError("this emulator is not fitted yet: call fit(X, y) first")
         sets = -(-n // _PER_SET)
+        # One stream for all: targets of the same runs err alike, in their hyperparameters too.
         states = [
             draw_hyperparameters(part.state, part.covariance, sets, generator(seed, "sensitivity", 2))
-            for t, part in enumerate(self.parts)
+            for part in self.parts
         ]
         # Noise of each set over the fit's own, (targets, n).
         self.noise_level = np.array(
