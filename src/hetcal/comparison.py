@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Scores this many standard errors apart are told apart.
 _APART = 2.0
+# Below so many effective draws, or above such a split R-hat, a score's error is not to be believed.
+_EFFECTIVE, _MET = 30.0, 1.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,8 @@ def compare_models(
         held_out.append(
             checks[["target", "name", "observed", "median", "low", "high", "p"]].assign(model=name)
         )
-    scores = _scores(results, shared, folds, (iterations, burn_in)) if score else _no_scores()
+    _check_same_data(results, shared)
+    scores, refused = _scores(results, shared, folds, (iterations, burn_in)) if score else (_no_scores(), [])
     table, outside = pd.DataFrame(rows), pd.concat(held_out, ignore_index=True)
     return ModelComparison(
         dict(results),
@@ -149,7 +152,7 @@ def compare_models(
         outside,
         scores,
         shared,
-        (*_of_verdicts(table), *_of_scores(scores, shared), *_of_held_out(results, outside)),
+        (*_of_verdicts(table), *refused, *_of_scores(scores, shared), *_of_held_out(results, outside)),
     )
 
 
@@ -170,14 +173,16 @@ def _no_scores() -> pd.DataFrame:
 
 def _scores(
     results: Mapping[str, PosteriorResult], shared: tuple[str, ...], folds: Any, length: tuple[int, int]
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, list[str]]:
+    """Scores of the models that have an exact posterior, and why the others have none."""
     import pandas as pd
 
-    frames = []
+    frames, refused = [], []
     for name, result in results.items():
         try:
             sampler = exact_sampler(result, *length)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError) as error:
+            refused.append(f"{name} was not scored on held-out days: {error}.")
             continue
         series = {"its own series": tuple(sampler.observed)}
         if set(sampler.observed) != set(shared):
@@ -192,9 +197,18 @@ def _scores(
                 kept = result.ledger.checkpoints(result.study)
             frames.append(pd.DataFrame(kept[note]).assign(model=name, fitted=fitted))
     if not frames:
-        return _no_scores()
+        return _no_scores(), refused
     table = pd.concat(frames, ignore_index=True)
-    return table[["model", "fitted", *(c for c in table.columns if c not in ("model", "fitted"))]]
+    return table[["model", "fitted", *(c for c in table.columns if c not in ("model", "fitted"))]], refused
+
+
+def _check_same_data(results: Mapping[str, PosteriorResult], shared: tuple[str, ...]) -> None:
+    for output in shared:
+        data = [next(t for t in r.method.targets if t.output == output).observed for r in results.values()]
+        if any(not np.array_equal(data[0], other) for other in data[1:]):
+            raise ValueError(
+                f"the models were fitted to different data of {output!r}: compare models of the same"
+            )
 
 
 def _of_verdicts(table: pd.DataFrame) -> list[str]:
@@ -205,14 +219,20 @@ def _of_scores(scores: pd.DataFrame, shared: tuple[str, ...]) -> list[str]:
     """How the models' scores differ, fold by fold, those fitted to their own series."""
     own = scores[scores["fitted"] == "its own series"]
     if own["model"].nunique() < 2:
-        return ["The models were not scored on held-out days: that needs simulators that can be stepped."]
+        return []
     sentences = []
     for fold, rows in own.groupby("fold", sort=False):
         ranked = rows.sort_values("score", ascending=False)
         best, second = ranked.iloc[0], ranked.iloc[1]
         gap, error = best["score"] - second["score"], float(np.hypot(best["error"], second["error"]))
         told = f"{gap:.1f} ± {error:.1f}"
-        if gap > _APART * error:
+        if (rows["effective"] < _EFFECTIVE).any() or (rows["rhat"] > _MET).any():
+            poor = rows[(rows["effective"] < _EFFECTIVE) | (rows["rhat"] > _MET)]["model"].tolist()
+            sentences.append(
+                f"On held-out {fold} the difference is {told} for {best['model']}, but the chains of {', '.join(poor)} "
+                "are too short to rely on its error."
+            )
+        elif gap > _APART * error:
             sentences.append(
                 f"{best['model']} predicts {', '.join(shared)} on held-out {fold} better than {second['model']}, by "
                 f"{told} (log density of {int(best['data'])} data)."

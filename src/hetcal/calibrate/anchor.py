@@ -80,6 +80,10 @@ def exact_sampler(
         Where the problem has none, saying why.
     """
     method = result.method
+    if method.discrepancy:
+        raise ValueError(
+            "a particle filter knows no discrepancy on roots of counts: compare with discrepancy=0"
+        )
     series = {}
     for target in method.targets:
         if outputs is not None and target.output not in outputs:
@@ -110,10 +114,6 @@ def exact_sampler(
 
 def exact_anchor(result: PosteriorResult, iterations: int, burn_in: int) -> Anchor:
     """See `PosteriorResult.exact`."""
-    if result.method.discrepancy:
-        raise ValueError(
-            "a particle filter knows no discrepancy on roots of counts: compare with discrepancy=0"
-        )
     sampler = exact_sampler(result, iterations, burn_in)
     kept = result.ledger.checkpoints(result.study)
     name = f"exact {iterations} {burn_in}"

@@ -168,6 +168,10 @@ class Posterior(Method[Learning, PosteriorResult]):
         """Targets that are only checked."""
         return tuple(t for t in self.problem.run_targets if t.weight == 0)
 
+    def alive_runs(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        """Which runs are alive by the rule, (n,), from their outputs by name, (n, *shape), taken as data."""
+        return living(self.alive, {t.name: t.compared(outputs[t.output]) for t in self.targets})
+
     def _view(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Learning:
         return Learning(self.problem, ledger, self.study_name(seed), say)
 

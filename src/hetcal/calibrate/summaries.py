@@ -78,7 +78,7 @@ class Summaries:
     redundant : dict of str
         Parameters whose summary is left out because others, named in the sentence, hold all that it says.
     r2 : dict of float
-        Cross-validated share of each parameter's prior variance that its summary explains.
+        Cross-validated share of each parameter's variance over the training runs that its summary explains.
     support : numpy.ndarray
         Features of the runs that the summaries were learned from, (s, q).
     rows, location : numpy.ndarray

@@ -28,7 +28,7 @@ def report_card(findings: PosteriorFindings) -> Table:
         [
             "summaries",
             "; ".join(f"{name}: R2 {summaries.r2[name]:.2f}" for name in summaries.names)
-            + (f"; the data say nothing about {listed(summaries.dropped)}" if summaries.dropped else ""),
+            + (f"; none of its own for {listed(summaries.dropped)}" if summaries.dropped else ""),
             "look" if summaries.dropped else "good",
         ],
         [
@@ -260,7 +260,11 @@ def _more_data(findings: PosteriorFindings) -> list[tuple[float, list[str]]]:
             rows.append(
                 (
                     float(np.min(list(widths.values()))),
-                    [f"observe {what}", _narrows(widths), "if it were known exactly: add a target for it"],
+                    [
+                        f"observe {what}",
+                        _narrows(widths),
+                        "if it were known exactly, by regression on runs like the data: add a target for it",
+                    ],
                 )
             )
     return rows

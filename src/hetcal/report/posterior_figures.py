@@ -287,7 +287,7 @@ def effects(findings: PosteriorFindings) -> Picture | None:
         f"{scenarios.outcome} under {len(names)} scenarios; best is {scenarios.best}, probability "
         f"{best[scenarios.best]:.2f}.",
         f"{scenarios.outcome} under each scenario. Light bars: single outbreaks, chance and parameters together. Dark "
-        "bars: what is expected given the parameters, so only what is not known of them.",
+        "bars: the mean over several outbreaks of the same parameters, so mostly what is not known of them.",
         paint,
         height=1.9 + 0.45 * len(names),
     )

@@ -102,14 +102,17 @@ class PosteriorFindings:
         import pandas as pd
 
         result = self.result
-        fitted = {target.output for target in result.method.targets}
+        known = {target.output for target in result.problem.run_targets}
         runs = result.predictive_runs()
         rows: list[dict[str, Any]] = []
+        if not len(runs["theta"]):
+            return pd.DataFrame(rows, columns=["what", "parameter", "width"])
+        alive = result.method.alive_runs(runs["outputs"])
         for name, values in runs["outputs"].items():
-            if name in fitted or not len(values):
+            if name in known:
                 continue
-            flat = values.reshape(len(values), -1).astype(float)
-            for parameter, draws in zip(result.problem.space.names, runs["theta"].T, strict=True):
+            flat = values[alive].reshape(int(alive.sum()), -1).astype(float)
+            for parameter, draws in zip(result.problem.space.names, runs["theta"][alive].T, strict=True):
                 width = np.sqrt(1 - _explained(flat, draws))
                 rows.append({"what": name, "parameter": parameter, "width": width})
         return pd.DataFrame(rows, columns=["what", "parameter", "width"])

@@ -92,6 +92,8 @@ def cautions(findings: PosteriorFindings) -> list[str]:
         )
     if result.likelihood.summaries.dropped:
         dropped = result.likelihood.summaries.dropped
-        its = "its posterior is its prior" if len(dropped) == 1 else "each by itself keeps its prior"
-        notes.append(f"The data say nothing about {listed(dropped)}: {its}.")
+        notes.append(
+            f"The data say next to nothing about {listed(dropped)}: no summary could be learned for it, and its "
+            "posterior is near its prior unless it goes with another parameter's."
+        )
     return notes
