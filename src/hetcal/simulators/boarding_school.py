@@ -256,11 +256,11 @@ class BoardingSchool:
     the rest.
 
     The defaults are a simple one of the structures that make the two series of the 1978 influenza
-    (`hetcal.data.flu1978`) nearly as probable as any, under negative binomial counts of dispersion 20 and the priors
-    of the study ``flu1978_bed``. Log marginal likelihood, by importance sampling with a particle filter (Monte-Carlo error 0.1 to 0.3), for 1, 2, 3, 4, 6 stages
-    in bed and one of convalescence: -148.1, -126.0, -119.0, -116.2, -114.3; for 2 and 3 stages in bed and two of
-    convalescence -126.6 and -118.4. For a start (2 and 1 stages) with I0 infectious alone -127.2, with I0 exposed
-    alone -127.7, as it is -126.0.
+    (`hetcal.data.flu1978`) nearly as probable as any, under negative binomial counts of dispersion 20 and the
+    priors of the study ``flu1978_bed``. Log marginal likelihood, by importance sampling with a particle filter
+    (Monte-Carlo error 0.1 to 0.3), for 1, 2, 3, 4, 6 stages in bed and one of convalescence: -148.1, -126.0,
+    -119.0, -116.2, -114.3; for 2 and 3 stages in bed and two of convalescence -126.6 and -118.4. For a start (2
+    and 1 stages) with I0 infectious alone -127.2, with I0 exposed alone -127.7, as it is -126.0.
 
     From the start of isolation_day on, the infectious stop mixing at isolation_rate as well: a share
     1 - exp(-isolation_rate dt) of those whom a step does not end. Who falls ill goes to bed at once, the others
