@@ -8,9 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cdist
 
 import hetcal as hc
 from hetcal.calibrate.likelihood import EmulatedLikelihood
+from hetcal.checks import recovery
 from hetcal.checks.coverage import power
 from hetcal.checks.ecdf import uniformity_p
 from hetcal.checks.known_truths import KnownTruths
@@ -52,7 +54,7 @@ def test_a_right_posterior_is_trusted(recovered):
     # False alarm of the test itself: at most 5 % over the whole table; the seed is fixed.
     assert recovered.trusted and recovered.power > 0.99
     assert recovered.says[0].startswith(
-        "The 90 % intervals can be trusted: they hold the truth, with the runs that"
+        "The 90 % intervals can be trusted, for this set of emulators: they hold the truth, with the runs that"
     )
     table = recovered.table
     assert (table["level"] + " " + table["parameter"]).tolist() == [
@@ -82,7 +84,7 @@ def test_intervals_that_are_too_narrow_are_found(post):
     narrow = Overconfident(**parts)
     test = recovery_test(replace(post, likelihood=narrow), n=200, seed=1)
     assert not test.trusted and test.power > 0.98
-    assert test.says[0] == "The intervals of a and b cannot be trusted."
+    assert test.says[0] == "The intervals of b and a cannot be trusted, for this set of emulators."
     prior = test.table[test.table["level"] == "prior"]
     assert prior["verdict"].eq("too narrow").all() and prior["cover90"].between(0.65, 0.85).all()
     assert any(s.startswith("Over the prior, the posterior of a is too narrow: the 90 %") for s in test.says)
@@ -113,6 +115,34 @@ def test_runs_that_are_not_spread_as_the_prior_do_not_serve_as_data(needs_r):
     test = recovery_test(METHOD.run(ledger, seed=1), n=8)
     assert set(test.table["level"]) == {"local", "prior"}
     assert any(s.startswith("The runs that are there are not spread as the prior is") for s in test.says)
+
+
+def test_summaries_of_the_free_level_are_learned_without_their_location(post, recovered):
+    free, own = recovery._first_runs(post, None, 200, 1)
+    assert np.array_equal(free.unit, recovered.sets["free"].unit) and len(
+        np.unique(free.unit, axis=0)
+    ) == len(free)
+    summaries = post.likelihood.summaries
+    # The data are those that the posterior learned from, to the run: their features are in the support.
+    apart = cdist(summaries.features(free.data), summaries.support)
+    assert apart.min(axis=1).max() < 1e-9
+    assert np.array_equal(own[0], summaries.left_out[apart.argmin(axis=1)])
+    # Known to the regression, a run's summary is nearer to its truth than left out.
+    truth = free.unit[:, [SPACE.names.index(name) for name in summaries.names]]
+    assert ((summaries(free.data) - truth) ** 2).mean() < ((own[0] - truth) ** 2).mean()
+
+
+def test_runs_that_a_posterior_placed_are_no_draws_from_the_prior(post):
+    ledger = hc.Ledger()
+    first = replace(METHOD, rounds=1, initial=40, replicates=4, batch=20).run(ledger, seed=1)
+    design = first.prior_runs()
+    assert len(np.unique(design["theta"], axis=0)) <= 40 < len(first.ledger.runs(line)) / 4
+    METHOD.ask(ledger, seed=2)
+    second = METHOD.run(ledger, seed=2)
+    assert second.runs["given"] > len(design["theta"])
+    given = second.prior_runs()
+    assert sorted(map(tuple, given["theta"])) == sorted(map(tuple, design["theta"]))
+    assert len(post.prior_runs()["theta"]) > 400
 
 
 def test_emulators_forget_a_location_as_leave_one_out_does(post):

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 import hetcal as hc
+from hetcal.calibrate.outside import outside_of_runs
 from hetcal.calibrate.posterior import Posterior
 from hetcal.checks.predictive import predictive_checks
 from hetcal.checks.verdict import verdict_of
@@ -139,6 +140,12 @@ def test_a_modest_discrepancy_or_the_one_stated_carries_a_small_misfit(line, lin
         stated.kind == "fits with discrepancy" and "the discrepancy of 0.8 that was stated" in stated.sentence
     )
     assert judge(line.posterior(parabola, discrepancy=0.05)).kind == "no parameters fit"
+    # One that is stated and does not carry what the model's own scatter would is not called the cause.
+    small = judge(line.posterior(data, discrepancy=0.001))
+    assert (
+        small.kind == "fits with discrepancy"
+        and "(the 0.001 that was stated does not carry it)" in small.sentence
+    )
     assert judge(line.posterior(lines[2], discrepancy=0.05)).kind == "fits"
 
 
@@ -163,6 +170,38 @@ def test_without_fresh_runs_nothing_is_judged(line):
     assert result.predictive.n == 0 and not len(result.predictive.table) and result.predictive.bands == {}
     assert result.verdict.kind == "not checked"
     assert result.verdict.sentence.startswith("Not checked: there are no fresh runs at posterior draws")
+
+
+def test_data_outside_of_everything_are_the_answer_without_fresh_runs_too(line):
+    told = (
+        "the data as a whole are unlike any simulated run",
+        "data that are the same in every run are another number",
+    )
+    verdict = replace(line.method.run(seed=4), outside=told).verdict
+    assert verdict.kind == "no parameters fit" and verdict.reasons[:2] == told
+    assert verdict.sentence == f"No parameters fit: {told[0]}; {told[1]}."
+
+
+def test_outside_of_everything_is_said_as_seldom_as_stated(line):
+    """500 data sets of the prior; at 0.5 % more than the bound has a probability of 1e-3."""
+    data = line.simulate(np.random.default_rng(9).random((500, 2)), 2 * 10**6)["y"]
+    said = [bool(outside_of_runs(line.likelihood, {"y": y[None]})) for y in data]
+    assert sum(said) <= stats.binom.ppf(1 - 1e-3, 500, 0.005)
+    assert outside_of_runs(line.likelihood, {"y": 6 * data[:1]})
+
+
+def test_without_runs_spread_as_the_prior_that_part_is_said_to_be_missing(line, lines):
+    result = line.posterior(lines[3])
+    result.prior_runs = lambda: {
+        "theta": line.first["theta"][:0],
+        "outputs": {n: v[:0] for n, v in line.first["outputs"].items()},
+    }
+    checks = predictive_checks(result)
+    assert checks.table["prior_p"].isna().all() and np.isnan(checks.outside)
+    verdict = verdict_of(result, checks)
+    assert verdict.kind == "fits" and verdict.reasons == (
+        "no runs are spread as the prior is: whether the data are far from all of them is not checked",
+    )
 
 
 def test_none_alive_is_the_answer(line, lines):

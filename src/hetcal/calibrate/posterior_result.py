@@ -159,10 +159,13 @@ class PosteriorResult:
     def scenarios(self, scenarios: Mapping[str, Any], outcome: Any, **options: Any) -> Scenarios:
         """Compare what could be done: the same draws from this posterior and the same seeds under every scenario.
 
-        See `hetcal.decisions.compare_scenarios`, which takes these arguments.
+        See `hetcal.decisions.compare_scenarios`, which takes these arguments. Where the method has an alive rule, only
+        outbreaks count that are alive by it under the first scenario, as the data are; ``only=None`` counts all.
         """
         from hetcal.decisions import compare_scenarios
 
+        if self.method.alive is not None:
+            options.setdefault("only", self.method.alive_runs)
         return compare_scenarios(self, scenarios, outcome, **options)
 
     @cached_property
@@ -184,8 +187,28 @@ class PosteriorResult:
         return self._complete("predictive")
 
     def prior_runs(self) -> dict[str, Any]:
-        """Runs of the first design, or those that were given, in the same form."""
-        return self._complete("given", "design")
+        """Runs spread as the prior is, in the same form: of the first design, or else of those that were given.
+
+        Given runs count where some study's design asked for them, or no study did, and their locations pass
+        `spread_as_prior`: what a search or a posterior placed is not spread so.
+        """
+        import pandas as pd
+
+        design = self._complete("design")
+        if len(design["theta"]):
+            return design
+        given, space, simulator = self._complete("given"), self.problem.space, self.problem.simulator
+        names = list(space.names)
+        runs = pd.MultiIndex.from_frame(
+            pd.DataFrame(given["theta"], columns=names).assign(seed=given["seeds"])
+        )
+        kept = np.zeros(len(runs), dtype=bool)
+        for others in (self.ledger.runs(simulator, purpose="design"), self.ledger.given(simulator)):
+            among = runs.isin(pd.MultiIndex.from_frame(others[[*names, "seed"]]))
+            if among.any() and spread_as_prior(space.to_unit(given["theta"][among])):
+                kept |= among
+        outputs = {name: values[kept] for name, values in given["outputs"].items()}
+        return {"theta": given["theta"][kept], "seeds": given["seeds"][kept], "outputs": outputs}
 
     def _complete(self, *purposes: str) -> dict[str, Any]:
         study = StudyRuns(self.problem, self.ledger, self.study, lambda text: None)
@@ -194,3 +217,24 @@ class PosteriorResult:
         good = runs.status == "ok"
         outputs = {name: values[good] for name, values in runs.outputs.items()}
         return {"theta": runs.theta[good], "seeds": runs.seeds[good], "outputs": outputs}
+
+
+def spread_as_prior(unit: np.ndarray) -> bool:
+    """Whether locations are spread evenly over each axis of the unit cube, by Kolmogorov tests at 0.1 % together.
+
+    Parameters
+    ----------
+    unit : numpy.ndarray
+        Points (n, d); those that are the same count once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hetcal.calibrate.posterior_result import spread_as_prior
+    >>> even = (np.arange(40)[:, None] + 0.5) / 40
+    >>> spread_as_prior(even), spread_as_prior(even / 2)
+    (True, False)
+    """
+    from scipy.stats import kstest
+
+    return all(kstest(u, "uniform").pvalue >= 0.001 / unit.shape[1] for u in np.unique(unit, axis=0).T)

@@ -125,15 +125,17 @@ def long_ranks(
 
 
 def sentences(table: pd.DataFrame) -> list[str]:
-    """The verdict of a table, the most important first."""
+    """The verdict of a table, the most important first.
+
+    All data sets share one set of emulators, whose own luck is in every one of them: what is said is of that set.
+    """
     alpha, strength = _each(len(table)), float(table["power"].max())
     wrong = table[table["verdict"] != AS_CLAIMED]
     if len(wrong):
         safe = set(wrong["verdict"]) == {"too wide"}
         names = " and ".join(dict.fromkeys(wrong["parameter"]))
-        head = f"The intervals of {names} " + (
-            "are wider than they need be." if safe else "cannot be trusted."
-        )
+        head = f"The intervals of {names} " + ("are wider than they need be" if safe else "cannot be trusted")
+        head += ", for this set of emulators."
         # What is said of all data sets of a level need not be said again of those that took off.
         kept = wrong.drop_duplicates(["level", "parameter", "verdict"])
         return [head, *(_finding(row, alpha) for row in kept.to_dict("records"))]
@@ -148,7 +150,9 @@ def sentences(table: pd.DataFrame) -> list[str]:
         f"(expected {_expected(rows['n'].iloc[0], alpha)})"
         for level, rows in whole.groupby("level", sort=False)
     )
-    return [f"The 90 % intervals can be trusted: they hold the truth, {covers}; {found}."]
+    return [
+        f"The 90 % intervals can be trusted, for this set of emulators: they hold the truth, {covers}; {found}."
+    ]
 
 
 def _range(shares: Any) -> str:

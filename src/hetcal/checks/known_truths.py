@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hetcal.calibrate.likelihood import living
 from hetcal.calibrate.posterior import Posterior
 from hetcal.calibrate.summaries import observe
 from hetcal.ensemble import execute
@@ -59,10 +60,7 @@ def observed_runs(
     """Data sets made of complete runs, by the observation's law and the stated discrepancy."""
     data = {t.name: t.compared(outputs[t.output]) for t in method.targets}
     seen = observe(method.targets, data, method.observation, method.discrepancy, rng)
-    alive = (
-        np.ones(len(unit), dtype=bool) if method.alive is None else np.asarray(method.alive(seen), dtype=bool)
-    )
-    return KnownTruths(unit, seen, alive, failed)
+    return KnownTruths(unit, seen, living(method.alive, seen), failed)
 
 
 def prior_truths(method: Posterior, n: int, seed: int) -> np.ndarray:

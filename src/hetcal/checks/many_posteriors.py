@@ -68,6 +68,7 @@ def many_posteriors(
     rng: np.random.Generator,
     also: np.ndarray | None = None,
     dead: EmulatedLikelihood | None = None,
+    summaries: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> ManyPosteriors:
     """Posterior of each data set, and where its truth lies in it.
 
@@ -86,9 +87,13 @@ def many_posteriors(
     dead : EmulatedLikelihood, optional
         Of data sets that died out; where there is none, the posterior of those is the prior times the probability of
         dying out.
+    summaries : tuple of numpy.ndarray, optional
+        Of the data sets, by `likelihood` and by `dead`, where they must be others than those two learned.
     """
-    observed = likelihood.summaries(sets.data)
-    of_dead = None if dead is None else dead.summaries(sets.data)
+    if summaries is None:
+        of_dead = np.empty((len(sets), 0)) if dead is None else dead.summaries(sets.data)
+        summaries = likelihood.summaries(sets.data), of_dead
+    observed, of_dead = summaries
 
     def log_density(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), len(unit)))
@@ -96,7 +101,7 @@ def many_posteriors(
         if living.any():
             out[living] = likelihood.log_likelihood(unit, observed[rows[living]])
         if not living.all():
-            if dead is None or of_dead is None:
+            if dead is None:
                 out[~living] = _log_death(likelihood, unit)
             else:
                 out[~living] = dead.log_likelihood(unit, of_dead[rows[~living]])

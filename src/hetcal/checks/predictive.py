@@ -28,7 +28,7 @@ class Predictive:
         weight 0); name ("day 12", "peak", "" for a single number); observed; median, low and high (90 %) of what fresh
         runs at posterior draws would have shown; p, two-sided, ties counted half; adjusted, the same for all rows at
         once: the chance that a right model shows any deviation as large; prior_p, two-sided, among the runs of the
-        first design.
+        first design, NaN where no runs are spread as the prior is.
     bands : dict of pandas.DataFrame
         By target, one row a datum: name, observed, median, low_50, high_50, low_90, high_90 (pointwise), low_all and
         high_all (all of a run's data at once with probability 95 %).

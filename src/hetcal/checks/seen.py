@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hetcal.calibrate.likelihood import living
 from hetcal.calibrate.summaries import observe, stabilise
 from hetcal.checks.statistics import FEW
 from hetcal.streams import generator
@@ -75,14 +76,14 @@ def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream
     for i, target in enumerate(targets):
         rng = generator(result.seed, "predictive", stream, i, 0, 0)
         seen |= observe((target,), expected, method.observation, discrepancy[target.name], rng)
-    living = np.ones(int(finite.sum()), dtype=bool)
-    if method.alive is not None and len(living):
-        living = np.asarray(method.alive({t.name: seen[t.name] for t in method.targets}), dtype=bool)
+    alive = finite[finite]
+    if len(alive):
+        alive = living(method.alive, {t.name: seen[t.name] for t in method.targets})
     return Seen(
-        runs["theta"][finite][living],
-        {name: values[living] for name, values in expected.items()},
-        {name: values[living] for name, values in seen.items()},
-        int((~living).sum()),
+        runs["theta"][finite][alive],
+        {name: values[alive] for name, values in expected.items()},
+        {name: values[alive] for name, values in seen.items()},
+        int((~alive).sum()),
     )
 
 

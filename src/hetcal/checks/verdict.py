@@ -34,7 +34,7 @@ _COLUMNS = [
     "discrepancy",
     "modest",
 ]
-_COLUMNS += ["excess"]
+_COLUMNS += ["carried", "excess"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
     failed = table[table["failed"] > 0].sort_values(
         ["modest", "adjusted", "excess"], ascending=[True, True, False]
     )
-    far, far_carried = _far(result, right, checks)
+    far, far_cause = _far(result, right, checks)
     told = [sentence.rstrip(".") for sentence in getattr(result, "outside", ())]
     outside = told or far
     misses = {name: _reasons(result, right, name) for name in failed["target"]}
@@ -121,23 +121,27 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
         reasons.append(
             f"only {right.n} fresh runs are like the data: bands are rough; run more with predictive=500"
         )
+    if not right.first.n:
+        reasons.append(
+            "no runs are spread as the prior is: whether the data are far from all of them is not checked"
+        )
     none_alive = right.n == 0 and right.fresh.dead > 0
     if none_alive:
         outside.append(
             f"none of {right.fresh.dead} runs at posterior draws is alive by the rule given, as the data are"
         )
         reasons = list(outside)
-    if told or (far and not far_carried) or none_alive or not failed["modest"].astype(bool).all():
+    if told or far_cause == "none" or none_alive or not failed["modest"].astype(bool).all():
         first = [*outside, *(texts[0] for texts in misses.values())][:2]
         kind, sentence = "no parameters fit", f"No parameters fit: {'; '.join(first)}."
     elif right.n == 0:
         kind = "not checked"
         sentence = "Not checked: there are no fresh runs at posterior draws; run with predictive=500."
     elif len(failed) or far:
-        kind, sentence = "fits with discrepancy", _with_discrepancy(result, failed, stated)
+        kind, sentence = "fits with discrepancy", _with_discrepancy(result, failed, far_cause)
     else:
         kind, sentence = "fits", _fits(result, right)
-    return Verdict(kind, sentence, tuple(reasons), table.drop(columns="excess"))
+    return Verdict(kind, sentence, tuple(reasons), table.drop(columns=["carried", "excess"]))
 
 
 def _by_target(result: Any, right: Predictive, checks: Predictive) -> pd.DataFrame:
@@ -149,14 +153,16 @@ def _by_target(result: Any, right: Predictive, checks: Predictive) -> pd.DataFra
         own = right.table[right.table["target"] == target.name]
         worst = own.loc[_excess(own).idxmax()]
         names = list(own.loc[own["adjusted"] <= ALPHA_FITTED, "name"])
-        scatter, size, modest = own_scatter(target, right.fresh.seen[target.name]), 0.0, True
+        scatter, size = own_scatter(target, right.fresh.seen[target.name]), 0.0
+        carried = modest = True
         if names:
             expected = right.fresh.expected[target.name]
             others = [looked_at(t, right.fresh.seen[t.name])[3] for t in targets if t is not target]
             beside = np.hstack([np.empty((right.n, 0)), *others])
             size = needed(result, target, expected, names, ALPHA_FITTED, beside)
             with_stated = checks.table.loc[checks.table["target"] == target.name, "adjusted"]
-            modest = size <= scatter or bool((with_stated > ALPHA_FITTED).all())
+            carried = result.method.discrepancy > 0 and bool((with_stated > ALPHA_FITTED).all())
+            modest = carried or size <= scatter
         rows.append(
             {
                 "target": target.name,
@@ -168,6 +174,7 @@ def _by_target(result: Any, right: Predictive, checks: Predictive) -> pd.DataFra
                 "scatter": scatter,
                 "discrepancy": size,
                 "modest": modest,
+                "carried": carried,
                 "excess": _excess(own).max(),
             }
         )
@@ -183,23 +190,22 @@ def _excess(table: pd.DataFrame) -> pd.Series:
     return apart / np.maximum(side, 1e-9 * table["median"].abs() + 1e-300)
 
 
-def _far(result: Any, right: Predictive, checks: Predictive) -> tuple[list[str], bool]:
-    """What to say where fitted data are far from all prior runs, and whether a discrepancy carries it."""
+def _far(result: Any, right: Predictive, checks: Predictive) -> tuple[list[str], str]:
+    """What to say where fitted data are far from all prior runs, and what carries it: "stated", "modest" or "none"."""
     if not right.outside <= ALPHA_OUTSIDE:
-        return [], False
+        return [], ""
     labels = _list([_label(t) for t in result.method.targets])
     text = f"{labels}: the data are further from every run of the first design than runs of other parameters are from"
     share = f"{right.outside:.1%}" if right.outside * (right.first.n + 1) > 1.5 else "none"
     text += f" each other ({share} of {right.first.n} runs as far from the next)"
-    if result.method.discrepancy > 0:
-        return [text], checks.outside > ALPHA_OUTSIDE
-    first = right.first
+    if result.method.discrepancy > 0 and checks.outside > ALPHA_OUTSIDE:
+        return [text], "stated"
     modest = {
         t.name: own_scatter(t, right.fresh.seen[t.name]) if right.n else 0.0
         for t in result.problem.run_targets
     }
     again = far_from_all(result.method.targets, see(result, result.prior_runs(), modest, 1))
-    return [text], first.n > 0 and again > ALPHA_OUTSIDE
+    return [text], "modest" if again > ALPHA_OUTSIDE else "none"
 
 
 def _label(target: Target) -> str:
@@ -261,24 +267,28 @@ def _carrying(result: Any, row: Any) -> str:
     )
 
 
-def _with_discrepancy(result: Any, failed: pd.DataFrame, stated: float) -> str:
-    if stated > 0:
+def _with_discrepancy(result: Any, failed: pd.DataFrame, far_cause: str) -> str:
+    stated = result.method.discrepancy
+    left = failed[~failed["carried"].astype(bool)]
+    if not len(left) and far_cause != "modest":
         return (
             f"The model fits with discrepancy: taken as right it does not, but the discrepancy of {stated:g} that was "
             "stated carries the misfit."
         )
+    short = f" (the {stated:g} that was stated does not carry it)" if stated > 0 else ""
     sizes = [
         f"{row.discrepancy:.2g} in {_label(t)} ({in_units(t, row.discrepancy)})"
-        for row in failed.itertuples()
+        for row in left.itertuples()
         for t in result.problem.run_targets
         if t.name == row.target
     ]
     if not sizes:
         return (
-            "The model fits with discrepancy: one as small as its own scatter puts the data among its runs."
+            "The model fits with discrepancy: one as small as its own scatter puts the data among its runs"
+            f"{short}."
         )
     return (
-        f"The model fits with discrepancy: {_list(sizes)}, no more than its own scatter; "
+        f"The model fits with discrepancy: {_list(sizes)}, no more than its own scatter{short}; "
         "state discrepancy= and fit again."
     )
 
