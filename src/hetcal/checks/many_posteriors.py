@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
 
 from hetcal.calibrate.likelihood import EmulatedLikelihood
+from hetcal.calibrate.sampler import effective_number, importance_sample, normalised
 from hetcal.checks.known_truths import KnownTruths
 from hetcal.designs import sobol_points
 from hetcal.threads import one_blas_thread
@@ -17,11 +17,9 @@ from hetcal.threads import one_blas_thread
 _EACH, _FEWEST, _MOST, _VALUES = 2**8, 2**12, 2**16, 2**24
 _CHUNK = 2**13
 _POINTS = 2**11
-_ROUNDS = 8
 # Fewer weighted points than this would show in ranks among 99 draws.
 _ENOUGH = 300
 _LEAST = 100
-_TAILS = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ def many_posteriors(
     """Posterior of each data set, and where its truth lies in it.
 
     The likelihood is evaluated once on points spread evenly over the cube for all data sets; where that leaves a
-    posterior too few effective points, it is sampled by importance from a multivariate t fitted to it, in rounds.
+    posterior too few effective points, more are drawn from multivariate t fitted to it, in rounds.
 
     Parameters
     ----------
@@ -107,6 +105,9 @@ def many_posteriors(
                 out[~living] = dead.log_likelihood(unit, of_dead[rows[~living]])
         return out if also is None else out + likelihood.log_likelihood(unit, also)
 
+    def of_one(i: int, unit: np.ndarray) -> np.ndarray:
+        return log_density(unit, np.array([i]))[0]
+
     t, d = sets.unit.shape
     grid = sobol_points(d, min(max(_EACH * t, _FEWEST), _MOST, max(_VALUES // t, _FEWEST)), rng)
     chunks = [grid[i : i + _CHUNK] for i in range(0, len(grid), _CHUNK)]
@@ -114,8 +115,9 @@ def many_posteriors(
     mean, below, effective = np.empty((t, d)), np.empty((t, d)), np.empty(t)
     ranks = np.empty((t, d), dtype=int)
     for i, truth in enumerate(sets.unit):
-        points, weight = _resolve(grid, first[i], partial(log_density, rows=np.array([i])), rng)
-        effective[i] = 1.0 / (weight**2).sum()
+        points, log_weight = importance_sample(grid, first[i], partial(of_one, i), rng, _POINTS, _ENOUGH)
+        weight = normalised(log_weight)
+        effective[i] = effective_number(weight)
         mean[i] = weight @ points
         below[i] = weight @ (points < truth)
         ranks[i] = (points[rng.choice(len(points), draws, p=weight)] < truth).sum(axis=0)
@@ -127,43 +129,3 @@ def _log_death(likelihood: EmulatedLikelihood, unit: np.ndarray) -> np.ndarray:
     if likelihood.alive is None:
         return np.zeros(len(unit))
     return np.log(np.maximum(1.0 - likelihood.alive.probability(unit), 1e-12))
-
-
-def _normalised(log_weight: np.ndarray) -> np.ndarray:
-    weight = np.exp(log_weight - log_weight.max())
-    return weight / weight.sum()
-
-
-def _flattened(log_weight: np.ndarray) -> np.ndarray:
-    """Weights at the highest temperature, by halves, that keeps an effective number of points."""
-    for halvings in range(40):
-        weight = _normalised(log_weight * 0.5**halvings)
-        if (weight**2).sum() * _LEAST <= 1.0:
-            break
-    return weight
-
-
-def _resolve(
-    points: np.ndarray,
-    log_weight: np.ndarray,
-    log_density: Callable[[np.ndarray], np.ndarray],
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted points of one posterior, the best of some rounds of importance sampling."""
-    from scipy.stats import multivariate_t
-
-    best, weight = points, _normalised(log_weight)
-    for _ in range(_ROUNDS):
-        if (weight**2).sum() * _ENOUGH <= 1.0:
-            break
-        flat = _flattened(log_weight)
-        centre = flat @ points
-        spread = (points - centre).T @ (flat[:, None] * (points - centre))
-        proposal = multivariate_t(centre, spread + 1e-12 * np.eye(len(centre)), df=_TAILS)
-        points = np.atleast_2d(proposal.rvs(_POINTS, random_state=rng)).reshape(_POINTS, -1)
-        points = points[np.all((points > 0) & (points < 1), axis=1)]
-        log_weight = log_density(points)[0] - proposal.logpdf(points)
-        tried = _normalised(log_weight)
-        if (tried**2).sum() < (weight**2).sum():
-            best, weight = points, tried
-    return best, weight

@@ -152,7 +152,7 @@ def gather_posterior(
     return PosteriorFindings(
         result=result,
         study=study,
-        verdict=result.verdict if checked else None,
+        verdict=result.verdict if checked or result.outside else None,
         predictive=result.predictive if checked else None,
         anchor=known_anchor(result),
         recovery=known_recovery(result),

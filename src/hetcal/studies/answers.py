@@ -48,7 +48,7 @@ def lines(answers: Answers) -> Iterator[str]:
 
 
 def _of_posterior(posterior: PosteriorResult) -> Iterator[str]:
-    if posterior.method.predictive:
+    if posterior.method.predictive or posterior.outside:
         yield f"verdict: {posterior.verdict.sentence}"
     units = {parameter.name: parameter.unit for parameter in posterior.problem.space.parameters}
     for row in posterior.intervals(0.9).itertuples():
