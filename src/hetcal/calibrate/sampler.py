@@ -116,7 +116,7 @@ def importance_sample(
         flat = _flattened(log_weight)
         centre = flat @ scores
         spread = (scores - centre).T @ (flat[:, None] * (scores - centre))
-        proposals.append(multivariate_t(centre, spread + 1e-12 * np.eye(len(centre)), df=_TAILS))
+        proposals.append(multivariate_t(*_rounded(centre, spread), df=_TAILS))
         fresh = proposals[-1].rvs(number, random_state=rng).reshape(number, -1)
         fresh = fresh[np.all(np.abs(fresh) < _EDGE, axis=1)]
         of_fresh = np.full(len(fresh), of_prior)
@@ -126,6 +126,13 @@ def importance_sample(
         scores = np.concatenate([scores, fresh])
         log_likelihood = np.concatenate([log_likelihood, evaluate(ndtr(fresh))])
     return ndtr(scores), log_likelihood - log_mixture
+
+
+def _rounded(centre: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A proposal's centre and covariance to six digits, so that draws do not hang on the order of summation."""
+    scale = np.array([float(f"{s:.6g}") for s in np.sqrt(np.diag(spread)) + 1e-6])
+    correlation = np.round(spread / np.outer(scale, scale), 6) + 1e-5 * np.eye(len(scale))
+    return np.round(centre / scale, 6) * scale, correlation * np.outer(scale, scale)
 
 
 def effective_number(weight: np.ndarray) -> float:
