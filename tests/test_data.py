@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hetcal import data
@@ -31,6 +32,43 @@ def test_flu1978_tells_where_it_comes_from():
 def test_flu1978_never_counts_more_boys_than_the_school_has():
     flu = data.flu1978()
     assert (flu["in_bed"] + flu["convalescent"]).max() <= flu.attrs["population"]
+
+
+def three_cluster_recipe() -> np.ndarray:
+    """pop, lat, lon, mcv1 of the 45 patches, as data/README.md tells it."""
+    rng, latitude, spread = np.random.default_rng(42), 40.0, 30 / 111
+    kilometre = 1 / (111 * np.cos(np.radians(latitude)))
+    clusters = []
+    for longitude in (4.0, 4.0 + 400 * kilometre, 4.0 + 600 * kilometre):
+        lat, lon = rng.normal(latitude, spread, 15), rng.normal(longitude, 30 * kilometre, 15)
+        rows = []
+        for d, place in zip(np.hypot(lat - latitude, lon - longitude), zip(lat, lon)):
+            people = int(rng.integers(30_000, 150_000) * (0.3 + 0.7 * np.exp(-d / (0.5 * spread))))
+            rows.append((people, *place, rng.uniform(0.3, 0.6)))
+        clusters.append(np.array(rows))
+    a, b, c = clusters
+    order = np.argsort(np.hypot(b[:, 1] - latitude, b[:, 2] - longitude))  # longitude is that of C's centre
+    return np.concatenate([a, b[order[7:]], b[order[:7]], c])
+
+
+def test_three_cluster_is_drawn_by_its_recipe():
+    frame, drawn = data.three_cluster(), three_cluster_recipe()
+    assert frame["pop"].tolist() == drawn[:, 0].astype(int).tolist()
+    np.testing.assert_allclose(frame[["lat", "lon"]], drawn[:, 1:3], atol=5.1e-7)
+    np.testing.assert_allclose(frame["mcv1"], drawn[:, 3], atol=5.1e-5)
+
+
+def test_three_cluster_is_the_published_scenario():
+    frame = data.three_cluster().set_index("id")
+    people = frame.groupby("cluster", sort=False)["pop"]
+    assert people.sum().to_dict() == {"A": 626_470, "B_far": 261_724, "B_near": 225_783, "C": 489_282}
+    assert people.size().tolist() == [15, 8, 7, 15]
+    assert people.min().tolist() == [15_934, 13_823, 12_047, 13_019]
+    assert people.median().tolist() == [40_675, 31_665, 30_094, 30_041]
+    assert people.max().tolist() == [80_968, 61_496, 57_260, 64_977]
+    assert frame.loc["cluster_a:node_1", ["pop", "lat", "lon"]].tolist() == [51_844, 40.082356, 3.696831]
+    assert frame.loc["cluster_b:far:node_1", "pop"] == 61_496
+    assert frame["pop"].nlargest(3).index[0] == "cluster_a:node_9"
 
 
 def test_one_callers_change_does_not_reach_the_next():

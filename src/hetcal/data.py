@@ -47,3 +47,38 @@ def flu1978() -> pd.DataFrame:
         "ill": 512,
     }
     return frame
+
+
+def three_cluster() -> pd.DataFrame:
+    """
+    The patches of the three-cluster chain: 45 invented places with 1,603,259 people.
+
+    Use them with `hetcal.simulators.SpatialABM` and its relatives, to see what a calibration can find out when the
+    truth is known. They were drawn once, by a recipe that data/README.md tells and a test repeats.
+
+    Returns
+    -------
+    DataFrame, 45 rows, one a patch
+        ``id``, ``cluster`` ("A", "B_far", "B_near" or "C"; far and near as seen from C), ``pop`` (people), ``lat``,
+        ``lon`` (degrees) and ``mcv1`` (share of newborns reached by routine vaccination). ``attrs`` holds
+        ``source`` and ``licence`` (str).
+
+    References
+    ----------
+    The three-cluster scenario of the calibration tutorial of the package laser-measles.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> hc.data.three_cluster().groupby("cluster")["pop"].sum().to_dict()
+    {'A': 626470, 'B_far': 261724, 'B_near': 225783, 'C': 489282}
+    """
+    with (files("hetcal") / "resources" / "data" / "three_cluster.csv").open(encoding="utf-8") as file:
+        frame = pd.read_csv(file)
+    names = {"cluster_a": "A", "cluster_b:far": "B_far", "cluster_b:near": "B_near", "cluster_c": "C"}
+    frame.insert(1, "cluster", frame["id"].str.rsplit(":", n=1).str[0].map(names))
+    frame.attrs = {
+        "source": "three-cluster scenario of the calibration tutorial of laser-measles, drawn anew by its recipe",
+        "licence": "MIT, as the package",
+    }
+    return frame

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from hetcal.simulators.base import (
@@ -25,11 +26,22 @@ from hetcal.simulators.stepping import Stepper, check_step, check_stepper, run_s
 
 __all__ = [
     "BoardingSchool",
+    "Campaign",
+    "Chain",
+    "CompetingDestinations",
     "FunctionSimulator",
+    "GivenWeights",
+    "Gravity",
+    "Mixing",
+    "Radiation",
     "RunResult",
     "Simulator",
+    "SpatialABM",
+    "SpatialCMP",
+    "SpatialMeanField",
     "Stepper",
     "StochasticSIR",
+    "Stouffer",
     "check_simulator",
     "check_step",
     "check_stepper",
@@ -45,6 +57,21 @@ __all__ = [
     "validate_outputs",
 ]
 
+# Models of outbreaks in many patches and what they are made of, by the module that holds them.
+_SPATIAL = {
+    "Campaign": "spatial_settings",
+    "Chain": "mixing",
+    "CompetingDestinations": "mixing",
+    "GivenWeights": "mixing",
+    "Gravity": "mixing",
+    "Mixing": "mixing",
+    "Radiation": "mixing",
+    "SpatialABM": "spatial_abm",
+    "SpatialCMP": "spatial_cmp",
+    "SpatialMeanField": "spatial_mean_field",
+    "Stouffer": "mixing",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import the models on first use: numba takes a second to load."""
@@ -56,4 +83,6 @@ def __getattr__(name: str) -> Any:
         from hetcal.simulators.sir import StochasticSIR
 
         return StochasticSIR
+    if name in _SPATIAL:
+        return getattr(import_module(f"hetcal.simulators.{_SPATIAL[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
