@@ -86,3 +86,37 @@ def test_every_column_of_every_file_is_explained():
         with file.open(encoding="utf-8") as lines:
             for column in next(csv.reader(lines)):
                 assert f"| `{column}` |" in section, f"{file.name}: data/README.md does not explain {column}"
+
+
+def test_hagelloch1861_is_the_published_list():
+    measles = data.hagelloch1861()
+    assert measles["id"].tolist() == list(range(1, 189))
+    assert measles["school_class"].value_counts().to_dict() == {
+        "preschool": 90,
+        "2nd class": 68,
+        "1st class": 30,
+    }
+    assert measles["household"].nunique() == 56 and measles["family"].nunique() == 69
+    assert measles["death"].notna().sum() == 12 and measles["sex"].isna().sum() == 11
+    # who infected whom: 30 by one child of the first class
+    assert measles["infector"].value_counts().iloc[0] == 30
+    assert measles.loc[measles["infector"].isna(), "id"].tolist() == [141, 173, 174, 184]
+    onsets = measles.loc[measles["school_class"] == "1st class", "prodrome"].value_counts().sort_index()
+    assert onsets.to_dict() == {8: 1, 12: 1, 19: 1, 21: 1, 22: 11, 23: 8, 24: 3, 25: 3, 28: 1}
+
+
+def test_hagelloch1861_holds_together():
+    measles = data.hagelloch1861()
+    start = measles.attrs["start"]
+    assert (measles["date"] == start + pd.to_timedelta(measles["prodrome"], unit="D")).all()
+    assert (measles["rash"] >= measles["prodrome"]).all()
+    assert (measles["death"].dropna() >= measles["rash"][measles["death"].notna()]).all()
+    assert measles.loc[measles["index_case"], ["id", "prodrome"]].to_numpy().tolist() == [[184, 0]]
+    assert sorted(measles["prodrome"])[-2:] == [46, 86]
+    # one house, one place; infectors fell ill a week or more before those they infected
+    assert (measles.groupby("household")[["x", "y"]].nunique() == 1).all(axis=None)
+    known = measles.dropna(subset="infector").set_index("id")
+    before = measles.set_index("id")["prodrome"].loc[known["infector"].astype(int)].to_numpy()
+    assert (known["prodrome"] - before).between(7, 16).all()
+    assert measles.attrs["ill"] == len(measles) < measles.attrs["children"]
+    assert "Pfeilsticker" in measles.attrs["source"] and "surveillance" in measles.attrs["licence"]

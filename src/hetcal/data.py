@@ -49,6 +49,54 @@ def flu1978() -> pd.DataFrame:
     return frame
 
 
+def hagelloch1861() -> pd.DataFrame:
+    """
+    Measles in the village of Hagelloch near Tübingen, 1861: the 188 children who fell ill.
+
+    Use it for models of individuals: of every child the house, the school class and the days of the first symptoms and
+    of the rash are known.
+
+    Returns
+    -------
+    DataFrame, 188 rows, one a child
+        ``id``; ``household`` and ``family`` (numbers); ``school_class`` ("preschool", "1st class", "2nd class");
+        ``age`` (years); ``sex`` (missing for 11); ``x`` and ``y`` (metres, of the house); ``date`` (Timestamp of the
+        prodrome); ``prodrome``, ``rash`` and ``death`` (days since 30 October 1861; no death is NA); ``infector`` (id
+        of the putative one, NA for 4); ``index_case`` (bool). ``attrs`` holds ``source`` and ``licence`` (str),
+        ``start`` (Timestamp of day 0), ``children`` (susceptible children under 14 in the village) and ``ill``
+        (children of the file).
+
+    Notes
+    -----
+    Only children who fell ill are in it: in this file the attack rate is 1 by construction. About a dozen of the
+    village's susceptible children escaped and are not described. Child 141 fell ill 40 days after the one before.
+
+    References
+    ----------
+    Pfeilsticker (1863), Beiträge zur Pathologie der Masern, thesis, Tübingen. Oesterle (1992), Statistische Reanalyse
+    einer Masernepidemie 1861 in Hagelloch, thesis, Tübingen. Neal and Roberts (2004), Biostatistics 5, 249. The same
+    facts are ``hagelloch.df`` in the R package `surveillance` and ``measles_hagelloch_1861`` in `outbreaks`.
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> measles = hc.data.hagelloch1861()
+    >>> len(measles), measles["household"].nunique(), int(measles["death"].notna().sum())
+    (188, 56, 12)
+    """
+    whole = dict.fromkeys(("death", "infector"), "Int64")
+    with (files("hetcal") / "resources" / "data" / "hagelloch1861.csv").open(encoding="utf-8") as file:
+        frame = pd.read_csv(file, parse_dates=["date"], dtype=whole | {"index_case": bool})
+    frame.attrs = {
+        "source": "Pfeilsticker (1863), Oesterle (1992), Tübingen; Neal and Roberts, Biostatistics 2004;5:249",
+        "licence": "published facts; as in the R packages surveillance, GPL-2, and outbreaks, GPL (>= 2)",
+        "start": pd.Timestamp("1861-10-30"),
+        "children": 197,
+        "ill": 188,
+    }
+    return frame
+
+
 def three_cluster() -> pd.DataFrame:
     """
     The patches of the three-cluster chain: 45 invented places with 1,603,259 people.
