@@ -42,6 +42,7 @@ __all__ = [
     "Stepper",
     "StochasticSIR",
     "Stouffer",
+    "VillageOutbreak",
     "check_simulator",
     "check_step",
     "check_stepper",
@@ -83,6 +84,10 @@ def __getattr__(name: str) -> Any:
         from hetcal.simulators.sir import StochasticSIR
 
         return StochasticSIR
+    if name == "VillageOutbreak":
+        from hetcal.simulators.village import VillageOutbreak
+
+        return VillageOutbreak
     if name in _SPATIAL:
         return getattr(import_module(f"hetcal.simulators.{_SPATIAL[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
