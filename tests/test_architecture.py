@@ -17,7 +17,7 @@ LAYERS = [
     {"streams", "progress", "threads"},
     {"parameters"},
     {"designs"},
-    {"targets", "losses", "observation", "simulators", "data"},
+    {"targets", "observed", "losses", "observation", "simulators", "data"},
     {"ledger", "ledgerfile", "studylog", "frames"},
     {"ensemble", "executors", "dask_executor", "workers"},
     {"problem"},

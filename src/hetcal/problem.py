@@ -151,6 +151,45 @@ class Problem:
         losses["total"] = total
         return losses
 
+    def contributions(self, outputs: dict[str, np.ndarray], debias: bool = False) -> pd.DataFrame:
+        """What each run of one location adds to the losses there, those of ensembles included.
+
+        Parameters
+        ----------
+        outputs : dict of numpy.ndarray
+            By output name, shape (n, *shape); NaN where a run has no such output.
+        debias : bool
+            Subtract from the losses of ensembles their expected noise: see `EnsembleTarget.contributions`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column a target, whose mean over the runs that have its output is its loss, and ``total``, whose mean
+            is the weighted sum of those means and whose spread over the root of n is its standard error. NaN where
+            a run adds nothing, and throughout the total where a target has no run.
+        """
+        import pandas as pd
+
+        columns = {}
+        for target in self.targets:
+            simulated = np.asarray(outputs[target.output], dtype=float)
+            if isinstance(target, Target):
+                columns[target.name] = target.losses(simulated)
+                continue
+            has = _complete(simulated)
+            columns[target.name] = np.full(len(simulated), np.nan)
+            columns[target.name][has] = target.contributions(simulated[has], debias)
+        table = pd.DataFrame(columns)
+        counted = [t for t in self.targets if t.weight > 0]
+        each, weights = table[[t.name for t in counted]], np.array([t.weight for t in counted])
+        means, runs = each.mean(), each.count()
+        # A run without one of the outputs moves the means of the others only.
+        moves = ((each - means).fillna(0.0) * weights / runs).sum(axis=1)
+        some = each.notna().any(axis=1)
+        total = float((means * weights).sum(skipna=False))
+        table["total"] = (total + some.sum() * moves).where(some & np.isfinite(total))
+        return table
+
     def losses(self, ledger: Ledger) -> pd.DataFrame:
         """Losses of all runs of this simulator in a ledger; nothing is simulated.
 
@@ -189,8 +228,9 @@ class Problem:
             row = dict(zip(self.space.names, np.atleast_1d(theta), strict=True)) | {"replicates": len(index)}
             for target in self.ensemble_targets:
                 simulated = outputs[target.output][index]
-                valid = np.isfinite(simulated.reshape(len(simulated), -1)).all(axis=1)
-                row[target.name], row[f"{target.name}_se"] = target.loss_and_error(simulated[valid])
+                row[target.name], row[f"{target.name}_se"] = target.loss_and_error(
+                    simulated[_complete(simulated)]
+                )
             rows.append(row)
         errors = [column for t in self.ensemble_targets for column in (t.name, f"{t.name}_se")]
         return pd.DataFrame(rows, columns=[*self.space.names, "replicates", *errors])
@@ -207,3 +247,8 @@ class Problem:
     def __repr__(self) -> str:
         names = ", ".join(t.name for t in self.targets)
         return f"Problem({self.simulator.name}: {', '.join(self.space.names)} -> {names})"
+
+
+def _complete(simulated: np.ndarray) -> np.ndarray:
+    """Which of n runs (n, *shape) have the whole output, (n,)."""
+    return np.isfinite(simulated.reshape(len(simulated), -1)).all(axis=1)

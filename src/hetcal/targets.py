@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hetcal.losses import LOSSES, Loss, check_observed
+from hetcal.observed import Observed
 
 STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda x: x.mean(axis=0),
@@ -19,118 +19,8 @@ STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class _Observed:
-    """What targets of single runs and of ensembles have in common."""
-
-    output: str
-    observed: Any
-    loss: str = "poisson_deviance"
-    weight: float = 1.0
-    name: str = ""
-    statistic: Any = None
-    floor: float | None = None
-    trials: Any = None
-    dispersion: Any = None
-    sd: Any = None
-    label: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or self.output)
-        if self.loss not in LOSSES:
-            raise ValueError(f"target {self.name!r}: loss is one of {', '.join(LOSSES)}, not {self.loss!r}")
-        data = np.atleast_1d(np.asarray(self.observed, dtype=float))
-        if data.size == 0 or not np.all(np.isfinite(data)):
-            where = np.flatnonzero(~np.isfinite(data.ravel()))
-            raise ValueError(
-                f"target {self.name!r}: observed data must be finite, "
-                + (
-                    f"but number {where[0]} is {data.ravel()[where[0]]}"
-                    if data.size
-                    else "but there are none"
-                )
-                + "; leave it out with statistic=lambda x: x[kept]"
-            )
-        object.__setattr__(self, "observed", data)
-        if not (isinstance(self.weight, (int, float, np.number)) and 0 <= self.weight < math.inf):
-            raise ValueError(
-                f"target {self.name!r}: a weight is a finite number of at least 0, not {self.weight!r}"
-            )
-        for option in ("trials", "dispersion", "sd"):
-            if getattr(self, option) is not None and self.family.extra != option:
-                raise ValueError(f"target {self.name!r}: loss {self.loss!r} takes no {option}=")
-        if self._extra.size > 1 and self._extra.shape != data.shape:
-            raise ValueError(
-                f"target {self.name!r}: {self.family.extra} has shape {self._extra.shape} but {data.shape} was "
-                "observed: give one number, or one a datum"
-            )
-        if self.floor is not None and (self.family.floor is None or not self.floor > 0):
-            raise ValueError(
-                f"target {self.name!r}: floor={self.floor!r}: "
-                + ("it must be positive" if self.family.floor else f"loss {self.loss!r} takes none")
-            )
-        check_observed(self.family, self.observed, self._extra, self.name)
-
-    @property
-    def family(self) -> Loss:
-        """The loss family."""
-        return LOSSES[self.loss]
-
-    @property
-    def _extra(self) -> np.ndarray:
-        if self.family.extra is None:
-            return np.ones(1)
-        value = getattr(self, self.family.extra)
-        return np.asarray(math.nan if value is None else value, dtype=float)
-
-    @property
-    def least(self) -> float:
-        """Least value that the loss takes data and means for; 0 where it has no floor."""
-        return self._floor or 0.0
-
-    @property
-    def _floor(self) -> float | None:
-        return self.family.floor if self.floor is None else self.floor
-
-    def _evaluate(self, simulated: np.ndarray) -> np.ndarray:
-        simulated = np.asarray(simulated, dtype=float)
-        if simulated.shape[1:] == ():
-            simulated = simulated[:, None]
-        if simulated.shape[1:] != self.observed.shape:
-            raise ValueError(
-                f"target {self.name!r}: output {self.output!r} gives shape {simulated.shape[1:]} a run but "
-                f"{self.observed.shape} was observed: give the observed data of that shape, or a statistic"
-            )
-        return self.family.evaluate(self.observed, simulated, self._floor, self._extra)
-
-    def _refuse_non_finite(self, losses: np.ndarray, valid: np.ndarray) -> None:
-        wrong = valid & ~np.isfinite(losses)
-        if wrong.any():
-            raise ValueError(
-                f"target {self.name!r}: {self.loss} is not finite for {wrong.sum()} of {valid.sum()} valid runs "
-                f"({wrong.sum() / valid.sum():.0%}): choose a loss that is defined there, or a floor"
-            )
-
-    def describe(self) -> dict[str, Any]:
-        """Plain description, for reports and a study's settings."""
-        return {
-            "name": self.name,
-            "output": self.output,
-            "loss": self.loss,
-            "weight": float(self.weight),
-            "observed": self.observed.tolist(),
-            "floor": self._floor,
-            "statistic": self.statistic
-            if isinstance(self.statistic, str)
-            else getattr(self.statistic, "__name__", None),
-        } | ({self.family.extra: np.asarray(self._extra).tolist()} if self.family.extra else {})
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, {self.loss}, {self.observed.size} data, weight {self.weight:g})"
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Target(_Observed):
+class Target(Observed):
     """Loss of a single run against observed data.
 
     Parameters
@@ -263,7 +153,7 @@ def _log_bound(transform: Any) -> float | None:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EnsembleTarget(_Observed):
+class EnsembleTarget(Observed):
     """Loss of a statistic over the replicates of a location, with its standard error.
 
     For data that are themselves ensemble statistics (the share of outbreaks that invade, a mean over seasons).
@@ -274,11 +164,14 @@ class EnsembleTarget(_Observed):
         As in `Target`.
     statistic : {"mean", "median", "sd", "share_positive"} or callable
         Takes the outputs of a location's M replicates, shape (M, *shape), to what was observed.
+    realisations : int, optional
+        How many runs, or outbreaks, the observed statistic was made of; a noise floor counts what chance did to them.
+        Where it is not given the data are taken to be exact.
 
     Raises
     ------
     ValueError
-        As `Target`, and if the statistic is unknown.
+        As `Target`, and if the statistic is unknown or `realisations` is no whole number of at least 1.
 
     Examples
     --------
@@ -289,6 +182,8 @@ class EnsembleTarget(_Observed):
     0.0
     """
 
+    realisations: int | None = None
+
     def __post_init__(self) -> None:
         if not callable(self.statistic) and self.statistic not in STATISTICS:
             raise ValueError(
@@ -296,34 +191,144 @@ class EnsembleTarget(_Observed):
                 f"{', '.join(STATISTICS)}, not {self.statistic!r}"
             )
         super().__post_init__()
+        count = self.realisations
+        if count is not None and (
+            isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < self.fewest
+        ):
+            raise ValueError(
+                f"target {self.name!r}: realisations is a whole number of at least {self.fewest}, not {count!r}"
+            )
 
-    def loss_and_error(self, simulated: np.ndarray) -> tuple[float, float]:
+    @property
+    def fewest(self) -> int:
+        """Fewest replicates that the statistic is defined for."""
+        return 2 if self.statistic == "sd" else 1
+
+    @property
+    def noise_is_known(self) -> bool:
+        """Whether `contributions` can take the expected noise out of the loss."""
+        # The jackknife's variance of a median is not consistent.
+        return self.loss in ("rss", "gaussian") and self.statistic != "median"
+
+    def check_replicates(self, replicates: int, debias: bool) -> None:
+        """Raise ``ValueError`` where so many replicates give no loss, or none whose noise can be taken out."""
+        if replicates < self.fewest:
+            raise ValueError(
+                f"target {self.name!r}: a standard deviation needs at least 2 replicates, not {replicates}"
+            )
+        if not debias:
+            return
+        if not self.noise_is_known:
+            raise ValueError(
+                f"target {self.name!r}: the noise of {self.loss} of a {self.statistic} is not known; it is of rss and "
+                "gaussian, of all statistics but the median: choose among those, or give debias=False"
+            )
+        if replicates < self.fewest + 1:
+            raise ValueError(
+                f"target {self.name!r}: the noise of its statistic is seen in at least {self.fewest + 1} replicates, "
+                f"not {replicates}: give more, or debias=False"
+            )
+
+    def loss_and_error(self, simulated: np.ndarray, debias: bool = False) -> tuple[float, float]:
         """Loss of one location and its jackknife standard error.
 
         Parameters
         ----------
         simulated : numpy.ndarray
             Outputs of the M replicates that have them, shape (M, *shape).
+        debias : bool
+            See `contributions`.
 
         Returns
         -------
         tuple of float
-            Loss and standard error; both NaN without replicates, the error NaN for fewer than three.
+            Loss and standard error; both NaN for too few replicates, the error NaN for fewer than three.
+        """
+        each = self.contributions(simulated, debias)
+        if len(each) < self.fewest + debias:
+            return math.nan, math.nan
+        loss = float(each.mean()) if debias else self._statistic_loss(simulated)
+        return loss, float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 2 else math.nan
+
+    def contributions(self, simulated: np.ndarray, debias: bool = False) -> np.ndarray:
+        """What each replicate of a location adds to its loss: values whose mean is the loss.
+
+        They are the jackknife's pseudo-values: their spread over the root of M is the loss's standard error, and on
+        common seeds those of two locations are compared pair by pair.
+
+        Parameters
+        ----------
+        simulated : numpy.ndarray
+            Outputs of the M replicates that have them, shape (M, *shape).
+        debias : bool
+            Subtract the noise that a squared misfit of M replicates has on average, the statistic's variance over
+            the squared scale. Without, more replicates have a lower loss wherever they are. The variance is the
+            jackknife's: s^2 / M for a mean, p (1 - p) / (M - 1) for a share. The loss can then be below 0.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (M,), NaN for fewer replicates than the statistic, or its variance, needs.
+
+        References
+        ----------
+        Efron (1982), The jackknife, the bootstrap and other resampling plans.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import hetcal as hc
+        >>> target = hc.EnsembleTarget("cases", observed=[2.0], loss="rss", statistic="mean")
+        >>> float(target.contributions(np.array([[1.0], [3.0]]), debias=True).mean())
+        -1.0
         """
         simulated = np.asarray(simulated, dtype=float)
         m = len(simulated)
-        if m == 0:
-            return math.nan, math.nan
-        statistic = self.statistic if callable(self.statistic) else STATISTICS[self.statistic]
-        value = self._statistic_loss(statistic, simulated)
-        if m < 3:
-            return value, math.nan
-        left_out = np.array(
-            [self._statistic_loss(statistic, np.delete(simulated, i, axis=0)) for i in range(m)]
-        )
-        return value, math.sqrt((m - 1) / m * float(((left_out - left_out.mean()) ** 2).sum()))
+        if m < self.fewest + debias:
+            return np.full(m, math.nan)
+        self.check_replicates(m, debias)
+        loss = self._statistic_loss(simulated)
+        if m == self.fewest:
+            return np.full(m, loss)
+        left_out = self._statistics([np.delete(simulated, i, axis=0) for i in range(m)])
+        each = m * loss - (m - 1) * self._evaluate(left_out)
+        if debias:
+            # The loss of a miss by one standard error in every datum.
+            miss = np.sqrt((m - 1) * left_out.var(axis=0)).reshape(self.observed.shape)
+            loss -= float(self._evaluate((self.observed + miss)[None])[0])
+        return each + (loss - each.mean())
 
-    def _statistic_loss(self, statistic: Callable[[np.ndarray], Any], simulated: np.ndarray) -> float:
-        losses = self._evaluate(np.atleast_1d(np.asarray(statistic(simulated), dtype=float))[None])
+    def chance_losses(self, simulated: np.ndarray) -> np.ndarray:
+        """Losses of runs against `realisations` of their own kind in the place of the data, as many as can be dealt.
+
+        Parameters
+        ----------
+        simulated : numpy.ndarray
+            Outputs of M replicates of a location, shape (M, *shape).
+
+        Returns
+        -------
+        numpy.ndarray
+            Zeros where the data are exact; NaN where there are not runs enough.
+        """
+        if self.realisations is None:
+            return np.zeros(1)
+        losses = []
+        for start in range(0, len(simulated) - self.realisations + 1, self.realisations):
+            there = np.zeros(len(simulated), dtype=bool)
+            there[start : start + self.realisations] = True
+            if (~there).sum() >= self.fewest:
+                data, others = self._statistics([simulated[there], simulated[~there]])
+                losses.append(self.family.evaluate(data, others[None], self._floor, self._extra)[0])
+        return np.array(losses or [math.nan])
+
+    def _statistics(self, ensembles: Sequence[np.ndarray]) -> np.ndarray:
+        """The statistic of each ensemble, (n, *observed.shape)."""
+        statistic = self.statistic if callable(self.statistic) else STATISTICS[self.statistic]
+        return np.array([np.atleast_1d(np.asarray(statistic(x), dtype=float)) for x in ensembles])
+
+    def _statistic_loss(self, simulated: np.ndarray) -> float:
+        """The loss of an ensemble."""
+        losses = self._evaluate(self._statistics([np.asarray(simulated, dtype=float)]))
         self._refuse_non_finite(losses, np.ones(1, dtype=bool))
         return float(losses[0])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hetcal.targets import EnsembleTarget
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -143,6 +145,7 @@ def noise_floor(problem: Problem, outputs: dict[str, np.ndarray]) -> float:
     Parameters
     ----------
     problem : Problem
+        Statistics of ensembles are compared with those of so many runs as the data were made of.
     outputs : dict of numpy.ndarray
         Outputs of n >= 2 valid runs, shape (n, *shape).
 
@@ -151,15 +154,19 @@ def noise_floor(problem: Problem, outputs: dict[str, np.ndarray]) -> float:
     float
         NaN for fewer than two runs.
     """
-    n = len(next(iter(outputs.values())))
-    if n < 2:
-        return math.nan
     total = 0.0
-    for target in problem.run_targets:
+    for target in problem.targets:
         if target.weight == 0:
             continue
         simulated = outputs[target.output]
-        total += target.weight * float(target.pair_losses(np.roll(simulated, 1, axis=0), simulated).mean())
+        simulated = simulated[np.isfinite(simulated.reshape(len(simulated), -1)).all(axis=1)]
+        if len(simulated) < 2:
+            return math.nan
+        if isinstance(target, EnsembleTarget):
+            losses = target.chance_losses(simulated)
+        else:
+            losses = target.pair_losses(np.roll(simulated, 1, axis=0), simulated)
+        total += target.weight * float(losses.mean())
     return total
 
 
@@ -199,5 +206,5 @@ def honest_winner(
         believed=believed,
         ties=tuple(ties),
         replicates=len(totals),
-        losses={t.name: float(losses[t.name].to_numpy()[valid].mean()) for t in problem.run_targets},
+        losses={t.name: float(losses[t.name][valid].mean()) for t in problem.targets},
     )
