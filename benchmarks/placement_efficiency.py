@@ -24,7 +24,7 @@ from hetcal.calibrate.sampler import sample_posterior  # noqa: E402
 from hetcal.streams import generator  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-REPEATS = 72
+REPEATS = 150
 LEAST_BED_DAYS = 60
 
 # Space-filling designs by number of runs: locations and seeds of each. Two such designs serve every data set.
