@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hetcal.simulators.chain_binomial import kernel
+from hetcal.simulators.chain_binomial import GOLDEN, kernel, mix
 
 # What a law leaves out in its upper tail.
 TAIL = 1e-12
@@ -97,8 +97,15 @@ def guide_of(law: np.ndarray) -> np.ndarray:
 
 
 @kernel()
-def ticks(law: np.ndarray, guide: np.ndarray, bits: np.uint64) -> int:
-    """The number of ticks whose share of the unit interval holds 64 random bits; longer for larger ones."""
+def cell_key(key: np.uint64, tick: int) -> np.uint64:
+    """Key of those who begin to wait on a tick, -1 for the seeds."""
+    return mix(key + np.uint64(tick + 2) * GOLDEN)
+
+
+@kernel()
+def ticks(law: np.ndarray, guide: np.ndarray, cell: np.uint64, person: int) -> int:
+    """How long the n-th person of a cell waits, by inversion of a uniform of 53 bits."""
+    bits = mix(cell + np.uint64(person + 1) * GOLDEN)
     u = float(bits >> np.uint64(11)) * 2.0**-53
     x = guide[bits >> np.uint64(54)]
     while law[x] <= u:

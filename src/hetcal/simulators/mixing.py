@@ -195,11 +195,9 @@ class CompetingDestinations:
         if n < 3:
             raise ValueError(f"CompetingDestinations needs three patches or more, not {n}: use Gravity")
         gravity = population**self.b * _decay(km, c)
-        # From i to j: pull[j, m] over m other than i and j, in a loop that loses no digits to differences.
-        surroundings = np.zeros((n, n))
-        for i in range(n):
-            others = np.arange(n) != i
-            surroundings[i] = gravity[:, others].sum(axis=1)
+        surroundings = np.empty((n, n))
+        for i in range(n):  # a difference of sums over all m would lose digits
+            surroundings[i] = gravity[:, np.arange(n) != i].sum(axis=1)
         np.fill_diagonal(surroundings, 1.0)
         return gravity * surroundings**self.delta
 
@@ -228,7 +226,7 @@ class Radiation:
     def weights(self, population: np.ndarray, km: np.ndarray, cluster: np.ndarray, c: float) -> np.ndarray:
         """Weights (n, n)."""
         home = population[:, None]
-        nearer = (_without_home(km[:, None, :] < km[:, :, None]) * population).sum(axis=2)
+        nearer = _people_met(population, km, np.less)
         return _no_diagonal(population / ((home + nearer) * (home + population + nearer)))
 
 
@@ -271,7 +269,7 @@ class Stouffer:
 
     def weights(self, population: np.ndarray, km: np.ndarray, cluster: np.ndarray, c: float) -> np.ndarray:
         """Weights (n, n)."""
-        met = (_without_home(km[:, None, :] <= km[:, :, None]) * population).sum(axis=2)
+        met = _people_met(population, km, np.less_equal)
         met += population[:, None] if self.include_home else 0.0
         np.fill_diagonal(met, 1.0)
         return _no_diagonal((population / met) ** self.b)
@@ -353,11 +351,14 @@ def _no_diagonal(weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _without_home(nearer: np.ndarray) -> np.ndarray:
-    """Of nearer[i, j, m], whether m lies nearer to i than j, those with m other than i."""
-    origins = np.arange(len(nearer))
-    nearer[origins, :, origins] = False
-    return nearer
+def _people_met(population: np.ndarray, km: np.ndarray, nearer: np.ufunc) -> np.ndarray:
+    """People (n, n) of the patches other than i that lie nearer to i than j does."""
+    met = np.empty(km.shape)
+    for i, row in enumerate(km):
+        others = nearer(row, row[:, None])
+        others[:, i] = False
+        met[i] = others @ population
+    return met
 
 
 def _decay(km: np.ndarray, c: float) -> np.ndarray:

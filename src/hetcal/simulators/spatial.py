@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numba
 import numpy as np
 import pandas as pd
 
@@ -13,7 +15,6 @@ from hetcal.simulators.chain_binomial import (
     check_counts,
     check_ranges,
     named_row,
-    one_parallel_call,
     rows_and_seeds,
 )
 from hetcal.simulators.mixing import Gravity, Mixing, distances, mixing_matrix
@@ -150,15 +151,15 @@ class SpatialModel:
         return {name: values[0] for name, values in self._read(books).items()}
 
     def batch(self, theta: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
-        """Runs at the rows of theta (n, d) with seeds (n,), on numba's threads; equal to one by one."""
+        """Runs at the rows of theta (n, d) with seeds (n,), on as many threads as numba has; equal to one by one."""
         theta, seeds = rows_and_seeds(self, theta, seeds)
         check_ranges(self, theta, seeds, self._ranges)
         books, scene = self._books(len(seeds)), self._scene()
         for first in range(0, len(seeds), AT_ONCE):
             some = slice(first, first + AT_ONCE)
-            runs = self._runs(theta[some], seeds[some])
-            with one_parallel_call:
-                self._simulate(runs, scene, Books(*(array[some] for array in books)), parallel=True)
+            runs, own = self._runs(theta[some], seeds[some]), Books(*(array[some] for array in books))
+            with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+                list(pool.map(lambda k: self._simulate(k, runs, scene, own), range(len(runs.seeds))))
         return self._read(books)
 
     def mixing_matrix(self, k: float, c: float = 0.0) -> np.ndarray:
@@ -167,23 +168,26 @@ class SpatialModel:
         Raises
         ------
         ValueError
-            When k is outside [0, 1], or the mixing gives weights of a wrong shape.
+            When k or c is outside its range, or the mixing gives weights of a wrong shape.
         """
+        for name, value in (("k", k), ("c", c)):
+            check_number(self.name, name, value, *RANGES[name])
         return self._mixing_matrices(np.array([k]), np.array([c]))[0]
 
     def _mixing_matrices(self, k: np.ndarray, c: np.ndarray) -> np.ndarray:
         population = self.patches["pop"].to_numpy(dtype=float)
         km = distances(self.patches["lat"], self.patches["lon"])
         cluster = self._cluster_numbers()
-        matrices = np.empty((len(k), len(population), len(population)))
-        for row in range(len(k)):
-            weights = np.asarray(self.mixing.weights(population, km, cluster, float(c[row])), dtype=float)
+        matrices = np.empty((len(k), *km.shape))
+        for exponent in np.unique(c):
+            weights = np.asarray(self.mixing.weights(population, km, cluster, float(exponent)), dtype=float)
             if weights.shape != km.shape:
                 raise ValueError(
-                    f"mixing {self.mixing!r} gives weights of shape {weights.shape}: there are {len(population)} "
-                    f"patches, so give {km.shape}"
+                    f"mixing {type(self.mixing).__name__} gives weights of shape {weights.shape}: there are "
+                    f"{len(population)} patches, so give {km.shape}"
                 )
-            matrices[row] = mixing_matrix(weights, float(k[row]))
+            for row in np.flatnonzero(c == exponent):
+                matrices[row] = mixing_matrix(weights, float(k[row]))
         return matrices
 
     @property
@@ -227,15 +231,15 @@ class SpatialModel:
         """Distribution functions (n, K) of the latent and the infectious time of each run; none here."""
         return np.zeros((len(columns[0]), 0)), np.zeros((len(columns[0]), 0))
 
-    def _simulate(self, runs: Runs, scene: Scene, books: Books, parallel: bool) -> None:
-        """Run all on numba's threads where parallel, else the first."""
+    def _simulate(self, k: int, runs: Runs, scene: Scene, books: Books) -> None:
+        """Run k into the books, without Python's lock."""
         raise NotImplementedError
 
     def _run(self, theta: np.ndarray, seeds: np.ndarray) -> Books:
         """Books of one run."""
         check_ranges(self, theta, seeds, self._ranges)
         books = self._books(1)
-        self._simulate(self._runs(theta, seeds), self._scene(), books, parallel=False)
+        self._simulate(0, self._runs(theta, seeds), self._scene(), books)
         return books
 
     def _books(self, n: int) -> Books:

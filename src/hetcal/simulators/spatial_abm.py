@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import numba
 import numpy as np
+import pandas as pd
 
-from hetcal.simulators.chain_binomial import GOLDEN, binomial_quantile, kernel, keyed_uniform, mix, seed_key
-from hetcal.simulators.delays import delay_laws, guide_of, ticks
+from hetcal.simulators.chain_binomial import binomial_quantile, kernel, keyed_uniform, named_row, seed_key
+from hetcal.simulators.delays import cell_key, delay_laws, guide_of, ticks
 from hetcal.simulators.spatial import SpatialModel
 from hetcal.simulators.spatial_kernels import (
     BIRTHS,
@@ -35,11 +35,14 @@ from hetcal.simulators.spatial_kernels import (
     open_books,
     over,
     patch_keys,
+    place_of_dead,
     pressures,
     stand_still,
     start,
     vital_events,
 )
+from hetcal.simulators.spatial_people import infected_people
+from hetcal.simulators.spatial_settings import is_within
 
 
 @kernel()
@@ -47,17 +50,16 @@ def schedule(
     queue: np.ndarray, tick: int, j: int, people: int, law: np.ndarray, guide: np.ndarray, key: np.uint64
 ) -> None:
     """Draw how long each of these people stays, and put their next events into the queue (ticks, P)."""
-    cell = mix(key + np.uint64(tick + 2) * GOLDEN)
+    cell = cell_key(key, tick)
     for person in range(people):
-        bits = mix(cell + np.uint64(person + 1) * GOLDEN)
-        queue[(tick + ticks(law, guide, bits)) % len(queue), j] += 1
+        queue[(tick + ticks(law, guide, cell, person)) % len(queue), j] += 1
 
 
 @kernel()
 def bury(queue: np.ndarray, j: int, dead: int, waiting: int, key: np.uint64, event: int) -> None:
     """Take dead people, chosen uniformly among those of patch j that wait in the queue, out of it."""
     for k in range(dead):
-        chosen = int(keyed_uniform(mix(key + np.uint64(event + 1) * GOLDEN), k) * (waiting - k))
+        chosen = place_of_dead(key, event, k, waiting)
         slot = 0
         while chosen >= queue[slot, j]:
             chosen -= queue[slot, j]
@@ -82,7 +84,7 @@ def vaccinate(
             taken -= moved
 
 
-@kernel()
+@kernel(nogil=True)
 def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
     """Run k into the books."""
     numbers, state, patches = runs.numbers[k], books.state[k], len(scene.population)
@@ -144,13 +146,6 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
         if over(numbers, scene, state, tick):
             stand_still(tick, state, books.patches[k])
             break
-
-
-@kernel(parallel=True)
-def run_all(runs: Runs, scene: Scene, books: Books) -> None:
-    """`run` for every run."""
-    for k in numba.prange(len(runs.seeds)):
-        run(k, runs, scene, books)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,11 +263,56 @@ class SpatialABM(SpatialModel):
     version: ClassVar[str] = "1"
     spreads: ClassVar[tuple[str, ...]] = ("latent_sd", "infectious_sd")
 
+    def individuals(self, theta: dict[str, float], seed: int, mean_age: float = 50.0) -> pd.DataFrame:
+        """Everybody infected in the run of these parameters and seed, person by person.
+
+        Ages at the start are exponential with the mean given (the stable law of a population with mean_age times
+        birth_rate = 1000); they do not influence the run.
+
+        Parameters
+        ----------
+        theta : dict of str to float
+            Parameters of the run.
+        seed : int
+            Its seed.
+        mean_age : float
+            Mean age of the people at the start, years.
+
+        Returns
+        -------
+        DataFrame, one row a person, in order of infection
+            ``patch`` and ``cluster`` (str); ``infected``, ``infectious``, ``recovered`` and ``died`` (days, -1 for
+            seeds; missing where it did not happen in the run, and ``died`` for those who died before they recovered
+            only); ``age`` at infection (years).
+
+        Raises
+        ------
+        ValueError
+            When a parameter is outside its range, or the mean age not positive.
+
+        Examples
+        --------
+        >>> import hetcal as hc
+        >>> patches = hc.data.three_cluster().head(3)
+        >>> model = hc.simulators.SpatialABM(patches, days=100, seeding={"cluster_a:node_1": 1})
+        >>> theta = {"beta": 0.5, "k": 0.01, "c": 1.5}
+        >>> people = model.individuals(theta, seed=1)
+        >>> len(people) == model(theta, seed=1)["infections_A"], people["infected"].iloc[0]
+        (True, -1)
+        """
+        if not is_within(mean_age, 1e-6, 1e6):
+            raise ValueError(f"mean_age is {mean_age!r}: give a number of years above 0")
+        model = replace(self, record="patches")
+        rows, seeds = named_row(model, theta)[np.newaxis], np.array([seed], dtype=np.int64)
+        books = model._run(rows, seeds)
+        people = infected_people(model._runs(rows, seeds), model._scene(), books.patches[0], mean_age)
+        places = self.patches.iloc[people["patch"]]
+        people["patch"] = places["id"].to_numpy()
+        people.insert(1, "cluster", places["cluster"].to_numpy())
+        return people.sort_values("infected", kind="stable", ignore_index=True)
+
     def _laws(self, *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return delay_laws(*columns)
 
-    def _simulate(self, runs: Runs, scene: Scene, books: Books, parallel: bool) -> None:
-        if parallel:
-            run_all(runs, scene, books)
-        else:
-            run(0, runs, scene, books)
+    def _simulate(self, k: int, runs: Runs, scene: Scene, books: Books) -> None:
+        run(k, runs, scene, books)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numba
 import numpy as np
 
 from hetcal.simulators.chain_binomial import (
@@ -60,7 +59,7 @@ def vaccinate(
             state[VACCINATED, j] += moved
 
 
-@kernel()
+@kernel(nogil=True)
 def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
     """Run k into the books."""
     numbers, state, patches = runs.numbers[k], books.state[k], len(scene.population)
@@ -100,13 +99,6 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
         if over(numbers, scene, state, tick):
             stand_still(tick, state, books.patches[k])
             break
-
-
-@kernel(parallel=True)
-def run_all(runs: Runs, scene: Scene, books: Books) -> None:
-    """`run` for every run."""
-    for k in numba.prange(len(runs.seeds)):
-        run(k, runs, scene, books)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +145,5 @@ class SpatialCMP(SpatialModel):
     name: ClassVar[str] = "SpatialCMP"
     version: ClassVar[str] = "1"
 
-    def _simulate(self, runs: Runs, scene: Scene, books: Books, parallel: bool) -> None:
-        if parallel:
-            run_all(runs, scene, books)
-        else:
-            run(0, runs, scene, books)
+    def _simulate(self, k: int, runs: Runs, scene: Scene, books: Books) -> None:
+        run(k, runs, scene, books)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hetcal.simulators.chain_binomial import GOLDEN, drawn, kernel, mix
+from hetcal.simulators.chain_binomial import GOLDEN, drawn, kernel, keyed_uniform, mix
 
 # Rows of a state (5, patches); the vaccinated stand apart from those who recovered.
 SUSCEPTIBLE, EXPOSED, INFECTIOUS, RECOVERED, VACCINATED = range(5)
@@ -143,7 +143,7 @@ def imported(
 @kernel()
 def daily(rate: float) -> float:
     """Probability a day of an event of a yearly rate per 1000."""
-    return math.expm1(math.log1p(rate / 1000.0) / YEAR)
+    return math.expm1(math.log1p(rate / 1000.0) / YEAR) if rate > 0.0 else 0.0
 
 
 @kernel()
@@ -174,6 +174,12 @@ def vital_events(
     state[SUSCEPTIBLE, j] += births - protected
     state[VACCINATED, j] += protected
     return births - protected
+
+
+@kernel()
+def place_of_dead(key: np.uint64, event: int, k: int, waiting: int) -> int:
+    """Place in a queue, as long as waiting before the first death, of the person who dies as number k of an event."""
+    return int(keyed_uniform(mix(key + np.uint64(event + 1) * GOLDEN), k) * (waiting - k))
 
 
 @kernel()

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numba
 import numpy as np
 
 from hetcal.simulators.chain_binomial import kernel
@@ -42,8 +41,10 @@ from hetcal.simulators.spatial_kernels import (
 def schedule(queue: np.ndarray, tick: int, j: int, people: float, weights: np.ndarray) -> None:
     """Put the next events of people into the queue (ticks, P), by the weight of each waiting time."""
     if people > 1e-30:  # less would be denormal numbers, which take a processor long
+        slot = (tick + 1) % len(queue)
         for x in range(len(weights)):
-            queue[(tick + 1 + x) % len(queue), j] += people * weights[x]
+            queue[slot, j] += people * weights[x]
+            slot = slot + 1 if slot + 1 < len(queue) else 0
 
 
 @kernel()
@@ -104,7 +105,7 @@ def vital_flows(numbers: np.ndarray, scene: Scene, state: np.ndarray, j: int) ->
     return births - protected
 
 
-@kernel()
+@kernel(nogil=True)
 def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
     """Run k into the books; waiting times are geometric where there are no laws."""
     numbers, state, patches = runs.numbers[k], books.state[k], len(scene.population)
@@ -151,13 +152,6 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
         for j in range(patches):
             born[j] = vital_flows(numbers, scene, state, j)
         close_tick(k, scene, tick, state, infected, born, onsets, books)
-
-
-@kernel(parallel=True)
-def run_all(runs: Runs, scene: Scene, books: Books) -> None:
-    """`run` for every run."""
-    for k in numba.prange(len(runs.seeds)):
-        run(k, runs, scene, books)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +219,5 @@ class SpatialMeanField(SpatialModel):
             return super()._laws(*columns)
         return delay_laws(*columns)
 
-    def _simulate(self, runs: Runs, scene: Scene, books: Books, parallel: bool) -> None:
-        if parallel:
-            run_all(runs, scene, books)
-        else:
-            run(0, runs, scene, books)
+    def _simulate(self, k: int, runs: Runs, scene: Scene, books: Books) -> None:
+        run(k, runs, scene, books)
