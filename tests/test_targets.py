@@ -220,16 +220,18 @@ def test_too_few_replicates_have_no_loss():
 
 
 def test_the_loss_of_chance_is_the_noise_of_the_data():
-    """Twenty runs of sd 2 in the place of the data: 4 / 20 on average, plus 4 / 1,980 for the others' mean."""
-    runs = np.random.default_rng(7).normal(5, 2, 2000)
+    """Twenty runs of sd 2, and of a share of .3, in the place of the data; variances of 2,000 runs are known to 4 %."""
+    rng = np.random.default_rng(7)
+    runs = rng.normal(5, 2, 2000)
     target = EnsembleTarget("y", observed=5.0, loss="rss", statistic="mean", realisations=20)
-    losses = target.chance_losses(runs)
-    assert len(losses) == 100
-    # Squares of normals: 100 of them have their mean to a seventh.
-    assert abs(losses.mean() / 0.202 - 1) < 0.5
+    assert abs(target.chance_loss(runs) / (4 / 20) - 1) < 0.15
+    share = EnsembleTarget(
+        "y", observed=0.5, loss="gaussian", sd=0.1, statistic="share_positive", realisations=20
+    )
+    assert abs(share.chance_loss(1.0 * (rng.random(2000) < 0.3)) / (0.5 * 0.21 / 20 / 0.01) - 1) < 0.15
     exact = EnsembleTarget("y", observed=5.0, loss="rss", statistic="mean")
-    assert exact.chance_losses(runs).tolist() == [0.0]
-    assert np.isnan(target.chance_losses(runs[:20])).all()
+    assert exact.chance_loss(runs) == 0.0
+    assert np.isnan(target.chance_loss(runs[:1]))
 
 
 @pytest.mark.parametrize("count", [0, 1.5, True, -3])

@@ -170,24 +170,25 @@ class Problem:
         """
         import pandas as pd
 
-        columns = {}
-        for target in self.targets:
+        each = np.full((len(next(iter(outputs.values()))), len(self.targets)), np.nan)
+        for column, target in enumerate(self.targets):
             simulated = np.asarray(outputs[target.output], dtype=float)
             if isinstance(target, Target):
-                columns[target.name] = target.losses(simulated)
-                continue
-            has = _complete(simulated)
-            columns[target.name] = np.full(len(simulated), np.nan)
-            columns[target.name][has] = target.contributions(simulated[has], debias)
-        table = pd.DataFrame(columns)
-        counted = [t for t in self.targets if t.weight > 0]
-        each, weights = table[[t.name for t in counted]], np.array([t.weight for t in counted])
-        means, runs = each.mean(), each.count()
-        # A run without one of the outputs moves the means of the others only.
-        moves = ((each - means).fillna(0.0) * weights / runs).sum(axis=1)
-        some = each.notna().any(axis=1)
-        total = float((means * weights).sum(skipna=False))
-        table["total"] = (total + some.sum() * moves).where(some & np.isfinite(total))
+                each[:, column] = target.losses(simulated)
+            else:
+                has = _complete(simulated)
+                each[has, column] = target.contributions(simulated[has], debias)
+        table = pd.DataFrame(each, columns=[t.name for t in self.targets])
+        weights = np.array([t.weight for t in self.targets], dtype=float)
+        each, weights = each[:, weights > 0], weights[weights > 0]
+        there = np.isfinite(each)
+        some = there.any(axis=1)
+        table["total"] = np.nan
+        if there.any(axis=0).all():
+            means = np.nanmean(each, axis=0)
+            # A run without one of the outputs moves the means of the others only.
+            moves = np.where(there, each - means, 0.0) @ (weights / there.sum(axis=0))
+            table.loc[some, "total"] = means @ weights + some.sum() * moves[some]
         return table
 
     def losses(self, ledger: Ledger) -> pd.DataFrame:

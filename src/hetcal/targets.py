@@ -290,16 +290,15 @@ class EnsembleTarget(Observed):
         loss = self._statistic_loss(simulated)
         if m == self.fewest:
             return np.full(m, loss)
-        left_out = self._statistics([np.delete(simulated, i, axis=0) for i in range(m)])
+        left_out = self._left_out(simulated)
         each = m * loss - (m - 1) * self._evaluate(left_out)
         if debias:
-            # The loss of a miss by one standard error in every datum.
-            miss = np.sqrt((m - 1) * left_out.var(axis=0)).reshape(self.observed.shape)
-            loss -= float(self._evaluate((self.observed + miss)[None])[0])
+            # Of squares, the noise is the loss of a miss by one standard error in every datum.
+            loss -= float(self._evaluate((self.observed + _jackknife_error(left_out))[None])[0])
         return each + (loss - each.mean())
 
-    def chance_losses(self, simulated: np.ndarray) -> np.ndarray:
-        """Losses of runs against `realisations` of their own kind in the place of the data, as many as can be dealt.
+    def chance_loss(self, simulated: np.ndarray) -> float:
+        """Loss that chance alone gives data made of `realisations` such runs: a miss by one standard error of those.
 
         Parameters
         ----------
@@ -308,19 +307,22 @@ class EnsembleTarget(Observed):
 
         Returns
         -------
-        numpy.ndarray
-            Zeros where the data are exact; NaN where there are not runs enough.
+        float
+            0 where the data are exact, NaN for too few replicates.
         """
         if self.realisations is None:
-            return np.zeros(1)
-        losses = []
-        for start in range(0, len(simulated) - self.realisations + 1, self.realisations):
-            there = np.zeros(len(simulated), dtype=bool)
-            there[start : start + self.realisations] = True
-            if (~there).sum() >= self.fewest:
-                data, others = self._statistics([simulated[there], simulated[~there]])
-                losses.append(self.family.evaluate(data, others[None], self._floor, self._extra)[0])
-        return np.array(losses or [math.nan])
+            return 0.0
+        simulated = np.asarray(simulated, dtype=float)
+        m = len(simulated)
+        if m <= self.fewest:
+            return math.nan
+        mean = self._statistics([simulated])[0]
+        miss = _jackknife_error(self._left_out(simulated)) * math.sqrt(m / self.realisations)
+        return float(self.family.evaluate(mean + miss, mean[None], self._floor, self._extra)[0])
+
+    def _left_out(self, simulated: np.ndarray) -> np.ndarray:
+        """The statistic without each of the replicates in turn, (M, *observed.shape)."""
+        return self._statistics([np.delete(simulated, i, axis=0) for i in range(len(simulated))])
 
     def _statistics(self, ensembles: Sequence[np.ndarray]) -> np.ndarray:
         """The statistic of each ensemble, (n, *observed.shape)."""
@@ -332,3 +334,8 @@ class EnsembleTarget(Observed):
         losses = self._evaluate(self._statistics([np.asarray(simulated, dtype=float)]))
         self._refuse_non_finite(losses, np.ones(1, dtype=bool))
         return float(losses[0])
+
+
+def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
+    """Standard error of a statistic from its values without each of M runs, (M, *s) to (*s)."""
+    return np.sqrt((len(left_out) - 1) * left_out.var(axis=0))

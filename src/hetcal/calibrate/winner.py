@@ -163,10 +163,10 @@ def noise_floor(problem: Problem, outputs: dict[str, np.ndarray]) -> float:
         if len(simulated) < 2:
             return math.nan
         if isinstance(target, EnsembleTarget):
-            losses = target.chance_losses(simulated)
+            loss = target.chance_loss(simulated)
         else:
-            losses = target.pair_losses(np.roll(simulated, 1, axis=0), simulated)
-        total += target.weight * float(losses.mean())
+            loss = float(target.pair_losses(np.roll(simulated, 1, axis=0), simulated).mean())
+        total += target.weight * loss
     return total
 
 
