@@ -24,6 +24,7 @@ PURPOSES = {
     "scenarios": 12,
     "recovery": 13,
     "placement": 14,
+    "cascade": 15,
 }
 
 _HASH_BITS = 48
