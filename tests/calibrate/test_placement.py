@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import log_expit
 
 import hetcal as hc
 from hetcal.calibrate.likelihood import EmulatedLikelihood, fit_likelihood
 from hetcal.calibrate.placement import BLOCK, candidates, place_runs
 from hetcal.calibrate.posterior import Posterior
 from hetcal.designs import sobol_points
+from hetcal.emulators.bernoulli import fit_bernoulli
 from hetcal.simulators import simulator
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.FitWarning")
@@ -56,6 +60,41 @@ def test_variance_of_log_likelihood_is_that_over_draws_of_the_emulators(likeliho
     logs = -0.5 * np.einsum("gmi,mij,gmj->gm", apart, np.linalg.inv(noise), apart)
     # Four standard errors of a variance from 20,000 draws with tails like a squared normal's are below 15 %.
     assert np.allclose(likelihood.variance(at, seen), logs.var(axis=0), rtol=0.15)
+
+
+def test_slopes_are_derivatives_of_log_likelihood(likelihood):
+    alive = fit_bernoulli(np.array([[0.2, 0.2], [0.8, 0.8]]), [3, 9], [10, 10])
+    both = replace(likelihood, alive=alive)
+    at, seen = np.array([[0.4, 0.3], [0.7, 0.6]]), observed(likelihood)
+    moments = both.moments(at)
+    noise = both.noise(moments.noise_var[:-1].T)
+
+    def log_density(mean):
+        apart = seen[0] - mean[:-1].T
+        return -0.5 * np.einsum("mi,mij,mj->m", apart, np.linalg.inv(noise), apart) + log_expit(mean[-1])
+
+    precision, slope = both.slopes(moments, seen)
+    h = 1e-4
+    for i in range(len(moments.mean)):
+        up, down = moments.mean.copy(), moments.mean.copy()
+        up[i] += h
+        down[i] -= h
+        there = log_density(moments.mean)
+        assert np.allclose((log_density(up) - log_density(down)) / (2 * h), slope[i], rtol=1e-4)
+        bent = (log_density(up) + log_density(down) - 2 * there) / h**2
+        assert np.allclose(-bent, precision[i, i], rtol=1e-3)
+
+
+def test_runs_go_where_take_off_is_uncertain():
+    """Summaries known without error: what is left to learn is the probability of being alive."""
+    rng = np.random.default_rng(5)
+    X = np.vstack([rng.random((60, 2)) * [0.45, 1], rng.random((2, 2)) * [0.45, 1] + [0.55, 0]])
+    alive = fit_bernoulli(X, 0.5 * np.full(62, 20), np.full(62, 20))
+    unsure = EmulatedLikelihood(None, {}, np.eye(0), alive)
+    draws = rng.random((100, 2))
+    new = rng.random((50, 2))
+    chosen, count, known = place_runs(unsure, np.empty((1, 0)), draws, new, 40)
+    assert count.sum() == 40 and (count * (chosen[:, 0] > 0.5)).sum() > 30
 
 
 def test_a_block_lessens_the_variance_as_the_updated_emulator_says(likelihood):

@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from hetcal.calibrate.summaries import Summaries, learn_summaries
+from hetcal.emulators.base import Prediction
 from hetcal.emulators.bernoulli import BernoulliGP, fit_bernoulli
+from hetcal.emulators.gaussian_process import GaussianProcess
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.total import replicate_correlation
 from hetcal.targets import Target
@@ -55,29 +58,48 @@ class EmulatedLikelihood:
         sd = np.sqrt(noise_var)
         return sd[:, :, None] * self.correlation * sd[:, None, :]
 
+    @property
+    def processes(self) -> list[GaussianProcess | BernoulliGP]:
+        """What log L depends on, K processes: one a summary, then the logit of P(alive) where some runs are dead."""
+        return [*(e.process for e in self.emulators.values()), *([] if self.alive is None else [self.alive])]
+
+    def moments(self, unit: np.ndarray) -> Prediction:
+        """Mean, mean_var and noise_var of one run by process at points (m, d), each (K, m)."""
+        parts = [e.predict(unit) for e in self.emulators.values()]
+        if self.alive is not None:
+            parts.append(self.alive.predict_logit(unit))
+        return Prediction(
+            *(np.stack([getattr(p, n) for p in parts]) for n in ("mean", "mean_var", "noise_var"))
+        )
+
+    def taught(self, unit: np.ndarray) -> np.ndarray:
+        """Probability that a run at points (m, d) teaches each process, (K, m): only those alive have summaries."""
+        share = np.ones((len(self.processes), len(unit)))
+        if self.alive is not None:
+            share[:-1] = self.alive.probability(unit)
+        return share
+
     def variance(self, unit: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Variance of log L that is the emulators', at points (m, d), given summaries (1, k) of one data set; (m,).
 
-        That of a quadratic form in the emulated means, and of the logarithm of P(alive) to first order.
+        That of a quadratic form in the emulated means and, to second order, in the logit of P(alive).
         """
-        parts = [e.predict(unit) for e in self.emulators.values()]
-        mean, mean_var, noise_var = (
-            np.stack([getattr(p, name) for p in parts], axis=1) for name in ("mean", "mean_var", "noise_var")
-        )
-        precision, slope = self.slopes(mean, noise_var, observed)
-        out = np.einsum("mi,mi->m", slope**2, mean_var)
-        out += 0.5 * np.einsum("mij,mi,mj->m", precision**2, mean_var, mean_var)
-        if self.alive is not None:
-            logit, logit_var = self.alive.logit(unit)
-            out += logit_var / (1 + np.exp(logit)) ** 2
-        return out
+        moments = self.moments(unit)
+        precision, slope = self.slopes(moments, observed)
+        out = np.einsum("im,im->m", slope**2, moments.mean_var)
+        return out + 0.5 * np.einsum("ijm,im,jm->m", precision**2, moments.mean_var, moments.mean_var)
 
-    def slopes(
-        self, mean: np.ndarray, noise_var: np.ndarray, observed: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Precision of a run's summaries (m, k, k), and how log L changes with their means (m, k)."""
-        precision = np.linalg.inv(self.noise(noise_var))
-        return precision, np.einsum("mij,mj->mi", precision, observed[0] - mean)
+    def slopes(self, moments: Prediction, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Minus the second derivatives of log L in the processes (K, K, m), and the first ones (K, m)."""
+        k, total = len(self.emulators), len(moments.mean)
+        precision, slope = np.zeros((total, total, moments.mean.shape[1])), np.empty_like(moments.mean)
+        of_run = np.linalg.inv(self.noise(moments.noise_var[:k].T))
+        precision[:k, :k] = of_run.transpose(1, 2, 0)
+        slope[:k] = np.einsum("mij,mj->im", of_run, observed[0] - moments.mean[:k].T)
+        if self.alive is not None:
+            slope[-1] = expit(-moments.mean[-1])
+            precision[-1, -1] = 1 / moments.noise_var[-1]
+        return precision, slope
 
     def log_likelihood(self, unit: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Log likelihood of alive data sets.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 from hetcal.calibrate.likelihood import EmulatedLikelihood
-from hetcal.emulators.hetgp import HetGP
 from hetcal.threads import one_blas_thread
 
 # A block is the least number of seeds that shows the noise of a location.
@@ -83,18 +82,12 @@ def place_runs(
     known = _locations(likelihood, at)
     there = np.vstack([known, new])
     both = np.vstack([at, there])
-    emulators = list(likelihood.emulators.values())
-    parts = [e.predict(both) for e in emulators]
-    noise_var = np.stack([p.noise_var for p in parts])
-    mean = np.stack([p.mean for p in parts])
     n = len(at)
-    precision, slope = likelihood.slopes(mean[:, :n].T, noise_var[:, :n].T, observed)
-    slope, precision = slope.T**2, precision.transpose(1, 2, 0) ** 2
-    # Only runs that are alive teach the summaries.
-    share = np.ones(len(there)) if likelihood.alive is None else likelihood.alive.probability(there)
-    noise = noise_var[:, n:] / (BLOCK * np.maximum(share, 1e-3))
-    between = np.stack([e.process.covariance_between(both, there) for e in emulators])
-    variance = np.stack([p.mean_var[:n] for p in parts])
+    now = likelihood.moments(at)
+    precision, slope = (part**2 for part in likelihood.slopes(now, observed))
+    noise = likelihood.moments(there).noise_var / (BLOCK * np.maximum(likelihood.taught(there), 1e-3))
+    between = np.stack([p.covariance_between(both, there) for p in likelihood.processes])
+    variance = now.mean_var
     blocks = np.zeros(len(there), dtype=int)
     taken = np.arange(len(there)) < len(known)
     k = np.arange(len(there))
@@ -117,9 +110,7 @@ def place_runs(
 
 def _locations(likelihood: EmulatedLikelihood, draws: np.ndarray) -> np.ndarray:
     """Known locations nearest to the draws, at most as many as there are candidates."""
-    first: HetGP = next(iter(likelihood.emulators.values()))
-    assert first.state is not None
-    X = first.state.X0
+    X = likelihood.processes[0].X
     if len(X) <= _CANDIDATES:
         return X
     spread = np.maximum(draws.std(axis=0), 1e-6)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg, special
 
+from hetcal.emulators.base import Prediction
 from hetcal.emulators.gaussian_process import correlation
 
 _SCALES = (1.0, 4.0, 16.0, 64.0)
@@ -45,16 +46,29 @@ class BernoulliGP:
     _root: np.ndarray
     _factor: np.ndarray
 
-    def logit(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of the logit at points (m, d); each (m,)."""
+    def predict_logit(self, X: np.ndarray) -> Prediction:
+        """The logit at points (m, d): mean, mean_var, and as noise_var the inverse of what one run tells of it."""
+        X = np.atleast_2d(np.asarray(X, dtype=float))
+        k, v = self._whiten(X)
+        mean = self.mean + k @ self._weights
+        mean_var = np.maximum(self.scale - np.einsum("ij,ij->j", v, v), 0.0)
+        p = special.expit(mean)
+        return Prediction(mean, mean_var, 1 / np.maximum(p * (1 - p), 1e-12))
+
+    def covariance_between(self, X1: np.ndarray, X2: np.ndarray) -> np.ndarray:
+        """Posterior covariance of the logit between points (m1, d) and (m2, d); (m1, m2)."""
+        prior = self.scale * correlation(X1, X2, np.full(X1.shape[1], self.length), _COVARIANCE)
+        return prior - self._whiten(X1)[1].T @ self._whiten(X2)[1]
+
+    def _whiten(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance (m, n) with the locations, and the same divided by the root of the data's, (n, m)."""
         k = self.scale * correlation(X, self.X, np.full(X.shape[1], self.length), _COVARIANCE)
-        v = linalg.solve_triangular(self._factor, (k * self._root).T, lower=True, check_finite=False)
-        return self.mean + k @ self._weights, np.maximum(self.scale - np.einsum("ij,ij->j", v, v), 0.0)
+        return k, linalg.solve_triangular(self._factor, (k * self._root).T, lower=True, check_finite=False)
 
     def probability(self, X: np.ndarray) -> np.ndarray:
         """Probability of the event at points (m, d), averaged over what is not known of the logit; (m,)."""
-        mean, var = self.logit(np.atleast_2d(np.asarray(X, dtype=float)))
-        return special.expit(mean / np.sqrt(1 + np.pi * var / 8))
+        logit = self.predict_logit(X)
+        return special.expit(logit.mean / np.sqrt(1 + np.pi * logit.mean_var / 8))
 
 
 def fit_bernoulli(X: np.ndarray, events: np.ndarray, trials: np.ndarray) -> BernoulliGP:
