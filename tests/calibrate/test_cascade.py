@@ -291,6 +291,13 @@ def test_where_all_fails_the_simulators_own_words_are_told():
         cascade([hc.Stage(problem, trials=5, replicates=1)]).run(seed=1)
 
 
+def test_a_single_finalist_is_not_run_for_comparison():
+    found = cascade([hc.Stage(DEAR, trials=6, replicates=5)], finalists=1).run(seed=1)
+    assert found.cost["runs"].tolist() == [30, 0, 60]
+    first = found.history.nsmallest(1, "value").iloc[0]
+    assert found.best.theta == {"a": first["a"], "b": first["b"]} and found.best.ties == ()
+
+
 def test_held_parameters_are_not_searched():
     first = hc.Stage(CHEAP, trials=12, replicates=1, hold={"b": 2.0}, name="first")
     then = hc.Stage(DEAR, trials=6, replicates=4, hold={"a": "best"}, after="first", carry=False, name="then")

@@ -32,7 +32,8 @@ class Cascade:
         In the order in which they are run; the winner is sought among the trials of the last. Problems may have
         different simulators; what is held at or narrowed around an earlier result goes by parameters' names.
     finalists, finalist_replicates : int
-        How many of the last stage's best trials are compared in the end, on how many common fresh seeds.
+        How many of the last stage's best trials are compared in the end, on how many common fresh seeds. A single one
+        is the winner without comparison.
     winner_replicates : int
         Fresh seeds of the winner's reported loss.
 

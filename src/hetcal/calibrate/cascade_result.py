@@ -53,7 +53,7 @@ class CascadeResult:
     >>> result = hc.Cascade(stages).run(seed=1)
     >>> result.cost[["stage", "runs", "inherited", "total"]].head(2).values.tolist()
     [['stage 1', 32, 0, 32], ['stage 2', 60, 32, 92]]
-    >>> len(result.study.trials), result.history["inherited"].sum()
+    >>> len(result.study.trials), int(result.history["inherited"].sum())
     (14, 8)
     """
 

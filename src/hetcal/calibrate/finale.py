@@ -11,7 +11,7 @@ import pandas as pd
 
 from hetcal.calibrate.method import Method
 from hetcal.calibrate.stage_search import StageSearch, Trial
-from hetcal.calibrate.study_runs import Runs, StudyRuns, of_purpose
+from hetcal.calibrate.study_runs import StudyRuns, of_purpose
 from hetcal.calibrate.winner import Comparison, Winner, compare_finalists, fresh_block, honest_winner
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
@@ -70,36 +70,38 @@ class Finale(Method[FinaleRuns, tuple[Winner, dict[str, float]]]):
 
     def _decide(self, study: FinaleRuns, asks: pd.DataFrame, seed: int) -> bool:
         """Ask for the finalists, then for the winner's fresh block. Failed runs made again can change the winner."""
-        if not len(asks):
-            trials = study.best(self.finalists)
+        if self.finalists > 1 and not len(asks):
             seeds = simulator_seeds(seed, "finalists", 0, 0, self.finalist_replicates)
+            trials = study.best(self.finalists)
             theta = self.problem.theta(pd.DataFrame([trial.theta for trial in trials]))
             study.ask(0, "finalists", theta, [seeds] * len(trials))
             return True
-        finalists = study.runs(of_purpose(asks, "finalists"))
-        winner = finalists.asks.iloc[[self._compare(finalists).winner]]
-        if len(fresh_block(asks, winner[list(self.problem.space.names)].iloc[0])):
+        points, comparison = self._compared(study, asks)
+        winner = points[comparison.winner]
+        if len(fresh_block(asks, winner)):
             return False
         study.say("choosing the winner")
         seeds = simulator_seeds(seed, "reporting", 0, 0, self.winner_replicates)
-        study.ask(int(asks["round"].max()) + 1, "reporting", self.problem.theta(winner), [seeds])
+        round = int(asks["round"].max()) + 1 if len(asks) else 1
+        study.ask(round, "reporting", self.problem.theta(pd.DataFrame([winner])), [seeds])
         return True
 
-    def _compare(self, runs: Runs) -> Comparison:
-        """Finalists compared by what each common seed adds to their losses."""
+    def _compared(self, study: FinaleRuns, asks: pd.DataFrame) -> tuple[list[dict[str, float]], Comparison]:
+        """The finalists, and how they compare by what each common seed adds to their losses."""
+        if self.finalists == 1:
+            return [study.best(1)[0].theta], Comparison(0, [])
+        runs = study.runs(of_purpose(asks, "finalists"))
         totals = []
         for i in range(len(runs.asks)):
             outputs = {name: values[runs.ask == i] for name, values in runs.outputs.items()}
             totals.append(self.problem.contributions(outputs, self.last.stage.debias)["total"].to_numpy())
-        return compare_finalists(np.array(totals))
+        points = [dict(row) for row in runs.asks[list(self.problem.space.names)].to_dict("records")]
+        return points, compare_finalists(np.array(totals))
 
     def _result(self, study: FinaleRuns, seed: int) -> tuple[Winner, dict[str, float]]:
         """The winner, and where the time went."""
         asks = study.asks()
-        names = list(self.problem.space.names)
-        finalists = study.runs(of_purpose(asks, "finalists"))
-        points = [dict(row) for row in finalists.asks[names].to_dict("records")]
-        comparison = self._compare(finalists)
+        points, comparison = self._compared(study, asks)
         theta = points[comparison.winner]
         believed = next(trial.value for trial in study.stage.ranked() if trial.theta == theta)
         outputs = study.runs(fresh_block(asks, theta)).outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,16 +54,21 @@ class SearchBox:
 
         found = {}
         for p in self.free:
-            low, high = self._ends(p)
+            low, high = self._ends[p.name]
             found[_key(p)] = FloatDistribution(low, high, log=_SCALES.get(p.prior.dist.name, False))
         return found
 
-    def _ends(self, p: Parameter) -> tuple[float, float]:
-        low, high = self.ranges.get(p.name, (0.0, 1.0))
-        if p.prior.dist.name not in _SCALES:
-            return low, high
-        low, high = p.prior.ppf([low, high])
-        return float(max(low, p.support[0])), float(min(high, p.support[1]))
+    @cached_property
+    def _ends(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest of Optuna's parameters, by name."""
+        found = {}
+        for p in self.free:
+            low, high = self.ranges.get(p.name, (0.0, 1.0))
+            if p.prior.dist.name in _SCALES:
+                low, high = p.prior.ppf([low, high])
+                low, high = max(low, p.support[0]), min(high, p.support[1])
+            found[p.name] = float(low), float(high)
+        return found
 
     def theta(self, params: Mapping[str, float]) -> dict[str, float]:
         """A parameter set in natural units, from Optuna's parameters."""
@@ -84,7 +90,7 @@ class SearchBox:
         found = {}
         for p in self.free:
             value = theta[p.name] if p.prior.dist.name in _SCALES else float(p.prior.cdf(theta[p.name]))
-            low, high = self._ends(p)
+            low, high = self._ends[p.name]
             slack = 1e-9 * (high - low)
             if not low - slack <= value <= high + slack:
                 return None
