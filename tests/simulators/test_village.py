@@ -23,6 +23,8 @@ MEASLES = {
     "incubation_spread": 0.15,
 }
 NOBODY = dict.fromkeys(list(MEASLES)[:4], 0.0)
+BY_DAY = dict.fromkeys(("onsets", "preschool", "first_class", "second_class"), [11, 15, 22, 30])
+BY_DAY["household_gaps"] = [3, 7, 11, 15, 20]
 CLASSES = np.array(["preschool", "1st class", "2nd class"])
 
 
@@ -104,10 +106,10 @@ def plain_outbreak(
         name: np.bincount(day[ill & (room == c)], minlength=model.days)
         for name, c in zip(("preschool", "first_class", "second_class"), CLASSES)
     }
-    gaps = np.zeros(5)
+    gaps = np.zeros(21)
     for label in set(house[ill]):
         after = np.sort(day[ill & (house == label)])
-        gaps += np.histogram(after[1:] - after[0], bins=[0, 4, 8, 12, 16, 10**6])[0]
+        gaps += np.histogram(after[1:] - after[0], bins=[*range(21), 10**6])[0]
     routes = sum((share for when, share in infected if when < model.days), np.zeros(3))
     onsets = sum(series.values())
     return series | {
@@ -136,10 +138,9 @@ def test_the_law_is_that_of_a_plain_loop(model):
     both = []
     for name in ours:
         theirs = np.array([run[name] for run in plain], dtype=float)
-        if theirs.ndim == 2 and theirs.shape[1] == model.days:  # how many by these days
-            theirs, mine = (np.cumsum(x, axis=1)[:, [11, 15, 22, 30]] for x in (theirs, ours[name]))
-        else:
-            mine = ours[name]
+        mine = ours[name]
+        if name in BY_DAY:  # how many by these days
+            mine, theirs = (np.cumsum(x, axis=1)[:, BY_DAY[name]] for x in (mine, theirs))
         for a, b in zip(np.atleast_2d(mine.T), np.atleast_2d(theirs.T), strict=True):
             assert stats.ks_2samp(a, b, method="asymp").pvalue > 1e-6, name
         both.append((mine, theirs))

@@ -17,7 +17,7 @@ from hetcal.simulators.chain_binomial import (
     one_parallel_call,
     rows_and_seeds,
 )
-from hetcal.simulators.village_events import GAPS, run, run_all
+from hetcal.simulators.village_events import LONGEST_GAP, run, run_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +48,8 @@ class VillageOutbreak:
     Parameters of a run: household_rate, first_class_rate, second_class_rate, village_rate, a day and pair of children;
     incubation_days, above 0; incubation_spread. Outputs, all of children whose prodrome begins before the end: onsets
     (days,), prodromes that begin on each day, and those of preschool, first_class and second_class (days,);
-    household_gaps (5,), children by the days between the first prodrome of their household and their own, 0 to 3, 4
-    to 7, 8 to 11, 12 to 15 and more, the first ones left out; routes (3,), how many were infected at home, in class
+    household_gaps (21,), children by the days from the first prodrome of their household to their own, 20 and more
+    together, the first ones left out; routes (3,), how many were infected at home, in class
     and in the village, each by its share of the hazard at that moment, introduced children left out; total_ill ();
     peak_day (), the first with most onsets.
 
@@ -182,13 +182,24 @@ class VillageOutbreak:
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of each output."""
         series = dict.fromkeys(("onsets", "preschool", "first_class", "second_class"), (self.days,))
-        return {**series, "household_gaps": (len(GAPS),), "routes": (3,), "total_ill": (), "peak_day": ()}
+        return {
+            **series,
+            "household_gaps": (LONGEST_GAP + 1,),
+            "routes": (3,),
+            "total_ill": (),
+            "peak_day": (),
+        }
 
     def __call__(self, theta: dict[str, float], seed: int) -> dict[str, Any]:
         """One run at the named parameters."""
         row, seeds = named_row(self, theta), np.array([seed], dtype=np.int64)
         self._check(row[np.newaxis], seeds)
-        series, gaps, routes, totals = np.zeros((4, self.days)), np.zeros(len(GAPS)), np.zeros(3), np.empty(2)
+        series, gaps, routes, totals = (
+            np.zeros((4, self.days)),
+            np.zeros(LONGEST_GAP + 1),
+            np.zeros(3),
+            np.empty(2),
+        )
         run(row, seeds[0], *self._settings, series, gaps, routes, totals)
         return dict(zip(self.outputs, [*series, gaps, routes, *totals], strict=True))
 
@@ -198,7 +209,7 @@ class VillageOutbreak:
         self._check(theta, seeds)
         n = len(seeds)
         series, totals = np.zeros((n, 4, self.days)), np.empty((n, 2))
-        gaps, routes = np.zeros((n, len(GAPS))), np.zeros((n, 3))
+        gaps, routes = np.zeros((n, LONGEST_GAP + 1)), np.zeros((n, 3))
         with one_parallel_call:
             run_all(theta, seeds, *self._settings, series, gaps, routes, totals)
         return dict(zip(self.outputs, [*np.swapaxes(series, 0, 1), gaps, routes, *totals.T], strict=True))

@@ -9,8 +9,8 @@ import numpy as np
 
 from hetcal.simulators.chain_binomial import kernel, keyed_uniform, normal_quantile, seed_key
 
-# First days after the first case of a household of which the others are counted together.
-GAPS = np.array([0, 4, 8, 12, 16])
+# Children of a household are counted by the days after its first case; this many and more together.
+LONGEST_GAP = 20
 
 # Each child's own random numbers, and columns of theta.
 RESISTANCE, INCUBATION, INFECTIOUSNESS, HOUR = range(4)
@@ -67,7 +67,7 @@ def count(
                 first[house[j]], opener[house[j]] = day, j
     for j in range(len(house)):
         if prodrome[j] < days and opener[house[j]] != j:
-            gaps[np.searchsorted(GAPS, int(prodrome[j]) - first[house[j]], side="right") - 1] += 1
+            gaps[min(int(prodrome[j]) - first[house[j]], LONGEST_GAP)] += 1
     totals[0], totals[1] = series[0].sum(), np.argmax(series[0])
 
 
@@ -88,7 +88,7 @@ def run(
     routes: np.ndarray,
     totals: np.ndarray,
 ) -> None:
-    """One outbreak into series (4, days), gaps (5,) and routes (3,), zero before, and totals (2,), in continuous time.
+    """One outbreak into series (4, days), gaps (21,) and routes (3,), zero before, and totals (2,), in continuous time.
 
     From event to event: hazards are constant between them, so when the next resistance is used up is known.
     """
