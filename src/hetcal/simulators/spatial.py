@@ -104,13 +104,13 @@ class SpatialModel:
                 f"record of {self.name} is {self.record!r}: give 'summary', 'series' or 'patches'"
             )
         for name in self.free:
-            if name not in self._ranges or self.free.count(name) > 1:
+            if name not in self._settable or self.free.count(name) > 1:
                 raise ValueError(
-                    f"free of {self.name} names {name!r}{' twice' if name in self._ranges else ''}: choose from "
-                    f"{', '.join(self._ranges)}"
+                    f"free of {self.name} names {name!r}{' twice' if name in self._settable else ''}: choose from "
+                    f"{', '.join(self._settable)}"
                 )
         for name in (*NUMBERS, *self.spreads):
-            check_number(self.name, name, getattr(self, name), *self._ranges[name])
+            check_number(self.name, name, getattr(self, name), *self._settable[name])
         routine = self.routine_efficacy > 0 or "routine_efficacy" in self.free
         if routine and "mcv1" not in self.patches:
             raise ValueError(
@@ -153,7 +153,7 @@ class SpatialModel:
     def batch(self, theta: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
         """Runs at the rows of theta (n, d) with seeds (n,), on as many threads as numba has; equal to one by one."""
         theta, seeds = rows_and_seeds(self, theta, seeds)
-        check_ranges(self, theta, seeds, self._ranges)
+        check_ranges(self, theta, seeds, RANGES | self._settable)
         books, scene = self._books(len(seeds)), self._scene()
         for first in range(0, len(seeds), AT_ONCE):
             some = slice(first, first + AT_ONCE)
@@ -191,9 +191,10 @@ class SpatialModel:
         return matrices
 
     @property
-    def _ranges(self) -> dict[str, tuple[float, float]]:
+    def _settable(self) -> dict[str, tuple[float, float]]:
+        """Ranges of the settings that can be free."""
         efficacies = {f"efficacy_{campaign.name}": (0.0, 1.0) for campaign in self.campaigns}
-        return RANGES | NUMBERS | dict.fromkeys(self.spreads, SPREAD) | efficacies
+        return NUMBERS | dict.fromkeys(self.spreads, SPREAD) | efficacies
 
     def _cluster_numbers(self) -> np.ndarray:
         return np.array([self.clusters.index(cluster) for cluster in self.patches["cluster"]], dtype=np.int64)
@@ -237,7 +238,7 @@ class SpatialModel:
 
     def _run(self, theta: np.ndarray, seeds: np.ndarray) -> Books:
         """Books of one run."""
-        check_ranges(self, theta, seeds, self._ranges)
+        check_ranges(self, theta, seeds, RANGES | self._settable)
         books = self._books(1)
         self._simulate(0, self._runs(theta, seeds), self._scene(), books)
         return books

@@ -56,14 +56,17 @@ def schedule(
 
 
 @kernel()
-def bury(queue: np.ndarray, j: int, dead: int, waiting: int, key: np.uint64, event: int) -> None:
-    """Take dead people, chosen uniformly among those of patch j that wait in the queue, out of it."""
+def bury(queue: np.ndarray, tick: int, j: int, dead: int, waiting: int, key: np.uint64, event: int) -> None:
+    """Take dead people, chosen uniformly among those of patch j that wait in the queue, out of it on a tick.
+
+    They are counted off in the order of their next events, which does not depend on the length of the queue.
+    """
     for k in range(dead):
         chosen = place_of_dead(key, event, k, waiting)
-        slot = 0
+        slot = (tick + 1) % len(queue)
         while chosen >= queue[slot, j]:
             chosen -= queue[slot, j]
-            slot += 1
+            slot = (slot + 1) % len(queue)
         queue[slot, j] -= 1
 
 
@@ -138,10 +141,10 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
                 born[j] = vital_events(numbers, scene, state, keys, tick, j, dead)
                 if dead[EXPOSED] > 0:
                     waiting = int(state[EXPOSED, j]) + dead[EXPOSED]
-                    bury(to_onset, j, dead[EXPOSED], waiting, keys[WHO_DIED, j], 2 * tick)
+                    bury(to_onset, tick, j, dead[EXPOSED], waiting, keys[WHO_DIED, j], 2 * tick)
                 if dead[INFECTIOUS] > 0:
                     waiting = int(state[INFECTIOUS, j]) + dead[INFECTIOUS]
-                    bury(to_recovery, j, dead[INFECTIOUS], waiting, keys[WHO_DIED, j], 2 * tick + 1)
+                    bury(to_recovery, tick, j, dead[INFECTIOUS], waiting, keys[WHO_DIED, j], 2 * tick + 1)
         close_tick(k, scene, tick, state, infected, born, onsets, books)
         if over(numbers, scene, state, tick):
             stand_still(tick, state, books.patches[k])

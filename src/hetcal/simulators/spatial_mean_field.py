@@ -124,7 +124,8 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
     start(scene, state)
     open_books(scene, books.arrival[k], books.clusters[k])
     for j in range(patches):
-        schedule(to_onset, -1, j, float(scene.seeds[j]), latent)
+        # As if infected on the tick before the first, on which nobody died.
+        schedule(to_onset, -1, j, scene.seeds[j] / (1.0 - death), latent)
     for tick in range(scene.days):
         for j in range(patches):
             if not geometric:

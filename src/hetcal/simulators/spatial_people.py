@@ -71,14 +71,14 @@ class Queue:
         self.size -= len(ready)
         return ready
 
-    def bury(self, left: int, key: np.uint64, event: int) -> list[int]:
+    def bury(self, left: int, tick: int, key: np.uint64, event: int) -> list[int]:
         """Take out those who die on a tick, where only `left` are alive after it."""
         dead = []
         for place in places_of_dead(self.size - left, self.size, key, event):
-            slot = 0
+            slot = (tick + 1) % len(self.slots)
             while place >= len(self.slots[slot]):
                 place -= len(self.slots[slot])
-                slot += 1
+                slot = (slot + 1) % len(self.slots)
             dead.append(self.slots[slot].pop(place))
         self.size = left
         return dead
@@ -136,7 +136,7 @@ def infected_people(runs: Runs, scene: Scene, books: np.ndarray, mean_age: float
                     (exposed, EXPOSED, 2 * tick),
                     (infectious, INFECTIOUS, 2 * tick + 1),
                 ):
-                    dead = queue.bury(int(book[state, tick]), keys[WHO_DIED, j], event)
+                    dead = queue.bury(int(book[state, tick]), tick, keys[WHO_DIED, j], event)
                     death[dead], recovery[dead] = tick, np.nan
                 newborn = int(book[BORN, tick])
                 pool.leave(len(pool.born) + newborn - int(book[SUSCEPTIBLE, tick]))
