@@ -136,7 +136,7 @@ class CascadeResult:
 
     def __repr__(self) -> str:
         lines = [f"CascadeResult of study {self.study_name}, seed {self.seed}", f"  {self.best!r}"]
-        for row in self.cost.itertuples():
+        for row in self.cost[self.cost["runs"] > 0].itertuples():
             inherited = f" and {row.inherited} inherited" if row.inherited else ""
             failed = f", {row.failed} failed" if row.failed else ""
             lines.append(

@@ -81,14 +81,23 @@ class StudyRuns:
     study: str
     say: Callable[[str], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"simulating": 0.0, "fitting": 0.0})
+    _number: int | None = None
+
+    @property
+    def _simulator(self) -> Any:
+        """The simulator, or its number in the ledger once that is known: its fingerprint may cost more than a run."""
+        return self.problem.simulator if self._number is None else self._number
 
     def asks(self) -> pd.DataFrame:
         """All asks of the study."""
-        return self.ledger.asks(self.study, self.problem.simulator)
+        asks = self.ledger.asks(self.study, self._simulator)
+        if len(asks) and self._number is None:
+            self._number = self.ledger.register(self.problem.simulator)
+        return asks
 
     def ask(self, round: int, purpose: str, theta: np.ndarray, seeds: list[np.ndarray]) -> None:
         """Ask for runs, noting first how many of them the ledger holds already."""
-        ledger, simulator, note = self.ledger, self.problem.simulator, f"reused {round} {purpose}"
+        ledger, simulator, note = self.ledger, self._simulator, f"reused {round} {purpose}"
         if note not in ledger.checkpoints(self.study):
             rows = np.repeat(theta, [len(s) for s in seeds], axis=0)
             there = int((~ledger.missing(simulator, rows, np.concatenate(seeds))).sum())
@@ -123,7 +132,7 @@ class StudyRuns:
         ask = np.repeat(np.arange(len(asks)), counts)
         seeds = np.concatenate([*asks["seeds"], np.empty(0, dtype=np.int64)])
         theta = self.problem.theta(asks)[ask]
-        status, flat, _ = self.ledger.lookup(simulator, theta, seeds)
+        status, flat, _ = self.ledger.lookup(self._simulator, theta, seeds)
         outputs = split_outputs(simulator.outputs, flat)
         own = asks[list(self.problem.space.names)].to_numpy(dtype=float)[ask]
         return Runs(self.problem, asks, ask, own, seeds, status, outputs)
