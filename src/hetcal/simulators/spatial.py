@@ -197,7 +197,7 @@ class SpatialModel:
         return NUMBERS | dict.fromkeys(self.spreads, SPREAD) | efficacies
 
     def _cluster_numbers(self) -> np.ndarray:
-        return np.array([self.clusters.index(cluster) for cluster in self.patches["cluster"]], dtype=np.int64)
+        return pd.factorize(self.patches["cluster"])[0].astype(np.int64)
 
     def _scene(self) -> Scene:
         covered = self.patches["mcv1"] if "mcv1" in self.patches else np.zeros(len(self.patches))
