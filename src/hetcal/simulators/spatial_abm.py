@@ -20,11 +20,11 @@ from hetcal.simulators.spatial_kernels import (
     EXPOSED,
     INFECT,
     INFECTIOUS,
-    LAST_INFECTIOUS,
-    LAST_LATENT,
     RECOVERED,
     SUSCEPTIBLE,
     VACCINATED,
+    WAIT_INFECTIOUS,
+    WAIT_LATENT,
     WHO_DIED,
     Books,
     Runs,
@@ -103,7 +103,7 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
     open_books(scene, books.arrival[k], books.clusters[k])
     for j in range(patches):
         # As if infected on the tick before the first.
-        schedule(to_onset, -1, j, scene.seeds[j], latent, latent_guide, keys[LAST_LATENT, j])
+        schedule(to_onset, -1, j, scene.seeds[j], latent, latent_guide, keys[WAIT_LATENT, j])
     for tick in range(scene.days):
         for j in range(patches):
             slot = tick % len(to_recovery)
@@ -118,7 +118,7 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
                 state[INFECTIOUS, j] += turning
                 onsets[j] += turning
                 schedule(
-                    to_recovery, tick, j, turning, infectious, infectious_guide, keys[LAST_INFECTIOUS, j]
+                    to_recovery, tick, j, turning, infectious, infectious_guide, keys[WAIT_INFECTIOUS, j]
                 )
         pressures(numbers, runs.mixing[k], state, tick, hazard)
         for j in range(patches):
@@ -132,7 +132,7 @@ def run(k: int, runs: Runs, scene: Scene, books: Books) -> None:
             if cases > 0:
                 state[SUSCEPTIBLE, j] -= cases
                 state[EXPOSED, j] += cases
-                schedule(to_onset, tick, j, cases, latent, latent_guide, keys[LAST_LATENT, j])
+                schedule(to_onset, tick, j, cases, latent, latent_guide, keys[WAIT_LATENT, j])
         for g in range(len(scene.campaign_day)):
             if scene.campaign_day[g] == tick:
                 vaccinate(numbers[EFFICACY + g], scene.campaign_member[g], state, keys, g)

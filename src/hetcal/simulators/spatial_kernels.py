@@ -37,8 +37,8 @@ LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 # Purposes of random numbers, each with a key of its own for every patch.
 (
     INFECT,
-    LAST_LATENT,
-    LAST_INFECTIOUS,
+    WAIT_LATENT,
+    WAIT_INFECTIOUS,
     IMPORT,
     CAMPAIGN,
     BORN,

@@ -14,9 +14,9 @@ from hetcal.simulators.delays import cell_key, guide_of, ticks
 from hetcal.simulators.spatial_kernels import (
     EXPOSED,
     INFECTIOUS,
-    LAST_INFECTIOUS,
-    LAST_LATENT,
     SUSCEPTIBLE,
+    WAIT_INFECTIOUS,
+    WAIT_LATENT,
     WHO_DIED,
     YEAR,
     Runs,
@@ -114,8 +114,8 @@ def infected_people(runs: Runs, scene: Scene, books: np.ndarray, mean_age: float
         book, n = books[:, j], int(scene.seeds[j] + books[CASES, j].sum())
         rng = np.random.default_rng(np.random.SeedSequence(int(runs.seeds[0]), spawn_key=(j,)))
         pool = Susceptibles(int(scene.population[j]), mean_age, rng)
-        exposed = Queue(runs.latent[0], keys[LAST_LATENT, j])
-        infectious = Queue(runs.infectious[0], keys[LAST_INFECTIOUS, j])
+        exposed = Queue(runs.latent[0], keys[WAIT_LATENT, j])
+        infectious = Queue(runs.infectious[0], keys[WAIT_INFECTIOUS, j])
         table, known = np.full((n, 6), np.nan), 0
         table[:, 0] = j
         _, born, infected, onset, recovery, death = table.T
