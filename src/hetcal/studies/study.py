@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hetcal.ledger import Ledger
     from hetcal.problem import Problem
 
-SHIPPED = ("flu1978", "flu1978_bed")
+SHIPPED = ("flu1978", "flu1978_bed", "hagelloch")
 BUDGETS = ("quick", "full")
 
 
