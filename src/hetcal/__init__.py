@@ -24,6 +24,7 @@ _ROOMS = {
         "CalibrationResult",
         "Cascade",
         "CascadeResult",
+        "EnsemblePosterior",
         "ParticleMCMC",
         "Posterior",
         "Stage",

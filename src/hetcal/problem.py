@@ -95,6 +95,12 @@ class Problem:
                     f"{', '.join(self.simulator.outputs)}"
                 )
             shape = tuple(self.simulator.outputs[target.output]) or (1,)
+            kept = getattr(target, "kept", None)
+            if kept is not None and max(kept) >= np.prod(shape):
+                raise ValueError(
+                    f"target {target.name!r}: kept names element {max(kept)} but output {target.output!r} has shape "
+                    f"{shape}, elements 0 to {np.prod(shape) - 1}"
+                )
             if target.statistic is None and shape != target.observed.shape:
                 raise ValueError(
                     f"target {target.name!r}: {target.observed.shape} data observed but output {target.output!r} "

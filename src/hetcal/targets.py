@@ -167,11 +167,15 @@ class EnsembleTarget(Observed):
     realisations : int, optional
         How many runs, or outbreaks, the observed statistic was made of; a noise floor counts what chance did to them.
         Where it is not given the data are taken to be exact.
+    kept : sequence of int, optional
+        Elements of the output, numbered in its flattened order, that were observed; all of them where it is not given.
+        The statistic then takes (M, number kept).
 
     Raises
     ------
     ValueError
-        As `Target`, and if the statistic is unknown or `realisations` is no whole number of at least 1.
+        As `Target`, and if the statistic is unknown, `realisations` is no whole number of at least 1, or `kept` names
+        elements twice, below 0, or others than as many as were observed.
 
     Examples
     --------
@@ -183,6 +187,7 @@ class EnsembleTarget(Observed):
     """
 
     realisations: int | None = None
+    kept: Any = None
 
     def __post_init__(self) -> None:
         if not callable(self.statistic) and self.statistic not in STATISTICS:
@@ -198,6 +203,20 @@ class EnsembleTarget(Observed):
             raise ValueError(
                 f"target {self.name!r}: realisations is a whole number of at least {self.fewest}, not {count!r}"
             )
+        if self.kept is not None:
+            kept = np.atleast_1d(np.asarray(self.kept))
+            whole = kept.dtype.kind in "iu" and kept.min() >= 0 and len(np.unique(kept)) == kept.size
+            if not whole or kept.shape != self.observed.shape:
+                raise ValueError(
+                    f"target {self.name!r}: kept names the elements of {self.output!r} that were observed, "
+                    f"{self.observed.size} different whole numbers of at least 0, not {self.kept!r}"
+                )
+            object.__setattr__(self, "kept", tuple(kept.tolist()))
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Elements of the flattened output that are compared, in the order of the observed values."""
+        return tuple(range(self.observed.size)) if self.kept is None else self.kept
 
     @property
     def fewest(self) -> int:
@@ -327,6 +346,8 @@ class EnsembleTarget(Observed):
     def _statistics(self, ensembles: Sequence[np.ndarray]) -> np.ndarray:
         """The statistic of each ensemble, (n, *observed.shape)."""
         statistic = self.statistic if callable(self.statistic) else STATISTICS[self.statistic]
+        if self.kept is not None:
+            ensembles = [x.reshape(len(x), -1)[:, self.kept] for x in ensembles]
         return np.array([np.atleast_1d(np.asarray(statistic(x), dtype=float)) for x in ensembles])
 
     def _statistic_loss(self, simulated: np.ndarray) -> float:

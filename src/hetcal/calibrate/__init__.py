@@ -3,6 +3,7 @@
 from hetcal.calibrate.bayesopt import BayesianCalibration
 from hetcal.calibrate.cascade import Cascade
 from hetcal.calibrate.cascade_result import CascadeResult
+from hetcal.calibrate.ensemble_posterior import EnsemblePosterior
 from hetcal.calibrate.particle_mcmc import ParticleMCMC, ParticlePosterior
 from hetcal.calibrate.posterior import Posterior
 from hetcal.calibrate.posterior_result import PosteriorResult
@@ -15,6 +16,7 @@ __all__ = [
     "CalibrationResult",
     "Cascade",
     "CascadeResult",
+    "EnsemblePosterior",
     "ParticleMCMC",
     "ParticlePosterior",
     "Posterior",

@@ -96,8 +96,13 @@ def place_runs(
         total = np.maximum(between[:, n + k, k], 0.0) + noise
         less = between[:, :n] ** 2 / total[:, None, :]
         by = slope + np.einsum("ijn,jn->in", precision, variance)
-        gain = np.einsum("in,inc->c", by, less)
-        gain -= 0.5 * np.einsum("ijn,inc,jnc->c", precision, less, less, optimize=True)
+        # Where log L is quite unknown it matters little by how much: draws count by the logarithm of 1 + variance.
+        unknown = np.einsum("in,in->n", by, variance) - 0.5 * np.einsum(
+            "ijn,in,jn->n", precision, variance, variance
+        )
+        weight = 1.0 / (1.0 + unknown)
+        gain = np.einsum("in,inc,n->c", by, less, weight, optimize=True)
+        gain -= 0.5 * np.einsum("ijn,inc,jnc,n->c", precision, less, less, weight, optimize=True)
         best = int(np.argmax(np.where(taken, gain, _NEARLY * gain)))
         blocks[best] += 1
         taken[best] = True

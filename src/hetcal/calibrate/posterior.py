@@ -6,62 +6,25 @@ know of the likelihood of the data (`hetcal.calibrate.placement`), and learns su
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from hetcal.calibrate.chains import central_intervals
 from hetcal.calibrate.likelihood import Alive, EmulatedLikelihood, fit_likelihood, living
-from hetcal.calibrate.method import Method
 from hetcal.calibrate.outside import outside_of_runs
-from hetcal.calibrate.placement import candidates, place_runs
-from hetcal.calibrate.posterior_result import PosteriorResult
-from hetcal.calibrate.sampler import sample_posterior
-from hetcal.calibrate.study_runs import TRAINING, StudyRuns, speaker
-from hetcal.calibrate.summaries import NothingToLearnError, least_locations, observe
-from hetcal.designs import sobol
+from hetcal.calibrate.rounds import COUNTS, Learning, Rounds
+from hetcal.calibrate.study_runs import TRAINING, speaker
+from hetcal.calibrate.summaries import NothingToLearnError, observe
 from hetcal.emulators.hetgp import HetGP
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
-from hetcal.streams import generator, simulator_seeds
+from hetcal.streams import generator
 from hetcal.targets import Target
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_COUNTS = {"initial": 4, "replicates": 2, "batch": 2, "rounds": 0, "predictive": 0}
-
-# Rounds of placement after a first design, where none are given.
-_ROUNDS = 8
-
-# What stopping needs: ends of 90 % intervals move by less than this share of the width, twice, and the emulators'
-# standard deviation of log L over the posterior is below the other.
-_STILL = 0.05
-_SURE = 0.5
-
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """What the runs up to a round say."""
-
-    likelihood: EmulatedLikelihood
-    observed: np.ndarray
-    samples: pd.DataFrame
-    effective: float
-
-
-@dataclass(eq=False)
-class Learning(StudyRuns):
-    """A posterior's study in a ledger, with its last fit."""
-
-    fits: dict[int, Fit] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Posterior(Method[Learning, PosteriorResult]):
+class Posterior(Rounds):
     """Posterior of the parameters from emulated outputs.
 
     For any simulator with a Problem; no likelihood of the simulator is needed. Works on the runs that a ledger holds
@@ -142,7 +105,7 @@ class Posterior(Method[Learning, PosteriorResult]):
                 "discrepancy is a standard deviation of at least 0 on the stabilised scale of a datum, not "
                 f"{self.discrepancy!r}"
             )
-        self._check_counts(_COUNTS, optional=("rounds",))
+        self._check_counts(COUNTS, optional=("rounds",))
         names = {t.name for t in self.problem.run_targets}
         unknown = sorted(set(self.observation) - names)
         if unknown:
@@ -153,7 +116,7 @@ class Posterior(Method[Learning, PosteriorResult]):
         if self.problem.ensemble_targets:
             raise ValueError(
                 f"target {self.problem.ensemble_targets[0].name!r} is a statistic of an ensemble, and the likelihood "
-                "is that of single runs: give hetcal.Target with a statistic of the run"
+                "is that of single runs: use hetcal.EnsemblePosterior, or give a hetcal.Target"
             )
         if not self.targets:
             raise ValueError("every target has weight 0: give at least one to be fitted a weight above 0")
@@ -172,42 +135,11 @@ class Posterior(Method[Learning, PosteriorResult]):
         """Which runs are alive by the rule, (n,), from their outputs by name, (n, *shape), taken as data."""
         return living(self.alive, {t.name: t.compared(outputs[t.output]) for t in self.targets})
 
-    def _view(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Learning:
-        return Learning(self.problem, ledger, self.study_name(seed), say)
-
-    def _place(self, round: int) -> str:
-        return f"round {round}"
-
-    def _decide(self, study: Learning, asks: pd.DataFrame, seed: int) -> bool:
-        purposes = set(asks["purpose"])
-        if "predictive" in purposes:
-            return False
-        if not len(asks):
-            self._observed()
-            there = self._runs_there(study)
-            study.take_over(there)
-            names = list(self.problem.space.names)
-            # Too few locations to learn from are topped up.
-            if len(there[names].drop_duplicates()) < least_locations(self.problem.space.dimension):
-                design = sobol(self.problem.space, self.initial, seed).frame
-                seeds = [
-                    simulator_seeds(seed, "calibration", 0, i, self.replicates) for i in range(self.initial)
-                ]
-                study.ask(0, "design", self.problem.theta(design), seeds)
-            return True
-        done = int(asks["round"].max())
-        if done < self._rounds(asks) and not self._stands_still(study, done, seed):
-            self._ask_placement(study, done + 1, seed)
-        elif self.predictive:
-            self._ask_predictive(study, done, seed)
-        else:
-            return False
-        return True
-
-    def _rounds(self, asks: pd.DataFrame) -> int:
-        if self.rounds is not None:
-            return self.rounds
-        return _ROUNDS if "design" in set(asks["purpose"]) else 0
+    @property
+    def assumed(self) -> str:
+        """How the data were observed, in words."""
+        laws = ", ".join(f"{t.name} {self.observation.get(t.name, 'without error')}" for t in self.targets)
+        return f"{laws}; discrepancy {self.discrepancy:g}"
 
     def _observed(self) -> dict[str, np.ndarray]:
         """The data, (1, *shape) by target name."""
@@ -218,50 +150,10 @@ class Posterior(Method[Learning, PosteriorResult]):
             )
         return observed
 
-    def _runs_there(self, study: Learning) -> pd.DataFrame:
-        """Runs of the ledger that emulators may learn from: those whose seed no other location shares."""
-        import pandas as pd
-
-        ledger, simulator = study.ledger, self.problem.simulator
-        kinds = [ledger.given(simulator), *(ledger.runs(simulator, purpose=p) for p in TRAINING)]
-        runs = pd.concat(kinds).drop_duplicates("run_id").sort_values("run_id")
-        if not len(runs):
-            return runs
-        places = runs.groupby("seed")[list(self.problem.space.names)].transform("nunique").max(axis=1)
-        return runs[(places == 1) & (runs["status"] == "ok")]
-
-    def _ask_placement(self, study: Learning, round: int, seed: int) -> None:
-        fit = self._fit(study, round - 1, seed)
-        draws = self.problem.space.to_unit(fit.samples.to_numpy())
-        rng = generator(seed, "candidates", round)
-        runs = study.training(round - 1)
-        tried, place = np.unique(runs.theta, axis=0, return_inverse=True)
-        works = np.bincount(place.reshape(-1), weights=runs.status == "ok") > 0
-        tried = self.problem.space.to_unit(tried)
-        new = candidates(draws, tried[works], tried[~works], rng)
-        chosen, count, known = place_runs(fit.likelihood, fit.observed, draws, new, self.batch)
-        new_locations, more = len(chosen) - known, int(count[:known].sum())
-        study.say(f"{self._place(round)}: {new_locations} new locations, {more} runs more at known ones")
-        # Two posteriors of one seed in a ledger place runs of their own: their seeds must not meet.
-        branch = (int(study.study.rpartition("-")[2][:6], 16) << 8) + round
-        seeds = [simulator_seeds(seed, "placement", branch, i, n) for i, n in enumerate(count)]
-        study.ask(round, "placement", study.natural(chosen), seeds)
-
-    def _ask_predictive(self, study: Learning, done: int, seed: int) -> None:
-        draws = self._fit(study, done, seed).samples.iloc[: self.predictive]
-        seeds = [simulator_seeds(seed, "predictive", 0, i, 1) for i in range(len(draws))]
-        study.ask(done + 1, "predictive", self.problem.theta(draws), seeds)
-
-    def _fit(self, study: Learning, round: int, seed: int) -> Fit:
-        """What the runs up to a round say; emulators start from the hyperparameters of the round before."""
-        if round in study.fits:
-            return study.fits[round]
-        study.say(f"{self._place(round)}: fitting")
-        began = time.perf_counter()
-        observed = self._observed()
-        known = study.ledger.checkpoints(study.study)
-        seen, unit, location = self._training_data(study, round, seed)
-        likelihood = fit_likelihood(
+    def _learn(self, study: Learning, round: int, seed: int, before: dict[str, Any]) -> EmulatedLikelihood:
+        self._observed()
+        seen, unit, location = self.training_data(study, round, seed)
+        return fit_likelihood(
             self.targets,
             seen,
             unit,
@@ -269,25 +161,17 @@ class Posterior(Method[Learning, PosteriorResult]):
             self.problem.space.names,
             self.alive,
             self.emulator,
-            known.get(f"round {round - 1}", {}).get("fits"),
+            before.get("fits"),
         )
-        summaries = likelihood.summaries(observed)
-        samples, effective = sample_posterior(likelihood, self.problem.space, summaries, seed)
-        study.seconds["fitting"] += time.perf_counter() - began
-        study.fits = {round: Fit(likelihood, summaries, samples, effective)}
-        if f"round {round}" not in known:
-            ends = central_intervals(samples, 0.9)
-            some = self.problem.space.to_unit(samples.iloc[:1000].to_numpy())
-            note = {
-                "fits": {name: e.hyperparameters for name, e in likelihood.emulators.items()},
-                "low": ends["low"].tolist(),
-                "high": ends["high"].tolist(),
-                "sd": float(np.sqrt(likelihood.variance(some, summaries).mean())),
-            }
-            study.ledger.checkpoint(study.study, f"round {round}", note)
-        return study.fits[round]
 
-    def _training_data(
+    def _outside(self, likelihood: EmulatedLikelihood) -> tuple[str, ...]:
+        return outside_of_runs(likelihood, self._observed())
+
+    @property
+    def _realisations(self) -> int:
+        return 1
+
+    def training_data(
         self, study: Learning, round: int, seed: int
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
         """Data as they might have been observed of the runs up to a round, their parameters (N, d) and locations."""
@@ -311,7 +195,7 @@ class Posterior(Method[Learning, PosteriorResult]):
         study = self._view(ledger, seed, speaker(False))
         asks = study.asks()
         last = int(asks.loc[asks["purpose"].isin(TRAINING), "round"].max())
-        seen, unit, location = self._training_data(study, last, seed)
+        seen, unit, location = self.training_data(study, last, seed)
         if living(self.alive, seen).all():
             return None
 
@@ -324,68 +208,3 @@ class Posterior(Method[Learning, PosteriorResult]):
             )
         except NothingToLearnError:  # too few dead runs, or their data say no more than that they are dead
             return None
-
-    def _history(self, study: Learning, last: int, seed: int) -> pd.DataFrame:
-        """A row a round up to the last; what is not noted yet is fitted."""
-        import pandas as pd
-
-        known = study.ledger.checkpoints(study.study)
-        if f"round {last}" not in known:
-            self._fit(study, last, seed)
-            known = study.ledger.checkpoints(study.study)
-        asks = study.asks()
-        asks = asks[asks["purpose"].isin(TRAINING)]
-        names, rows = list(self.problem.space.names), []
-        before: dict[str, Any] | None = None
-        for round in range(last + 1):
-            note, now = known[f"round {round}"], asks[asks["round"] <= round]
-            low, high = np.array(note["low"]), np.array(note["high"])
-            moved = np.nan
-            if before is not None:
-                apart = np.abs([low - before["low"], high - before["high"]]).max(axis=0)
-                moved = float((apart / np.maximum(high - low, 1e-300)).max())
-            new = ~now.duplicated(names) & (now["round"] == round)
-            count = now["seeds"].map(len)
-            rows.append(
-                {
-                    "round": round,
-                    "runs": int(count.sum()),
-                    "locations": len(now[names].drop_duplicates()),
-                    "new_locations": int(new.sum()),
-                    "more_replicates": int(count[(now["round"] == round) & ~new].sum()),
-                }
-                | dict(zip((f"{name} low" for name in names), note["low"], strict=True))
-                | dict(zip((f"{name} high" for name in names), note["high"], strict=True))
-                | {"moved": moved, "sd_log_likelihood": note["sd"]}
-            )
-            before = note
-        return pd.DataFrame(rows)
-
-    def _stands_still(self, study: Learning, done: int, seed: int) -> bool:
-        """Whether intervals stopped moving and the emulators are sure enough of log L."""
-        history = self._history(study, done, seed)
-        moved, sd = history["moved"].to_numpy(), history["sd_log_likelihood"].iloc[-1]
-        return bool(len(moved) > 2 and moved[-2:].max() < _STILL and sd < _SURE)
-
-    def _result(self, study: Learning, seed: int) -> PosteriorResult:
-        asks = study.asks()
-        last = int(asks.loc[asks["purpose"].isin(TRAINING), "round"].max())
-        fit = self._fit(study, last, seed)
-        stopped = "no rounds asked"
-        if self._rounds(asks):
-            still = self._stands_still(study, last, seed)
-            stopped = "the interval stopped moving" if still else "budget ended first"
-        return PosteriorResult(
-            method=self,
-            seed=seed,
-            study=study.study,
-            ledger=study.ledger,
-            likelihood=fit.likelihood,
-            observed=fit.observed,
-            samples=fit.samples,
-            effective=fit.effective,
-            history=self._history(study, last, seed),
-            stopped=stopped,
-            outside=outside_of_runs(fit.likelihood, self._observed()),
-            seconds=study.seconds,
-        )

@@ -119,8 +119,6 @@ class PosteriorResult:
         return central_intervals(self.samples, level)
 
     def __repr__(self) -> str:
-        observation = self.method.observation
-        laws = ", ".join(f"{t.name} {observation.get(t.name, 'without error')}" for t in self.method.targets)
         ends = "; ".join(
             f"{name} {low:.3g} to {high:.3g}"
             for name, _, low, high in self.intervals(0.9).itertuples(index=False, name=None)
@@ -128,7 +126,7 @@ class PosteriorResult:
         lines = [
             *self.outside,
             f"Posterior, 90 % intervals: {ends}",
-            f"observed: {laws}; discrepancy {self.method.discrepancy:g}",
+            f"observed: {self.method.assumed}",
             f"{self.runs['total']} runs, {self.stopped}; draws worth {self.effective:.0f} independent ones",
         ]
         return "\n".join(lines)

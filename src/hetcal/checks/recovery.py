@@ -202,7 +202,7 @@ def _first_runs(
     space = post.problem.space
     there = {row.tobytes() for row in space.to_unit(post.prior_runs()["theta"])}
     study = StudyRuns(post.problem, post.ledger, post.study, speaker(False))
-    data, unit, location = post.method._training_data(study, int(study.asks()["round"].max()), post.seed)
+    data, unit, location = post.method.training_data(study, int(study.asks()["round"].max()), post.seed)
     first = np.unique(location, return_index=True)[1]
     first = first[[unit[i].tobytes() in there for i in first]]
     if not len(first):

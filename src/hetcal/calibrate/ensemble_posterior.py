@@ -1,0 +1,148 @@
+"""Posterior given ensemble statistics: for data that are shares, means and spreads over realisations.
+
+Emulators learn from single runs, so a location counts for what its seeds are worth. Each round looks closer: emulators
+learn from the part of the space that the posterior of the round before leaves, and a margin around it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal.calibrate.ensemble_likelihood import KINDS, EnsembleLikelihood, fit_ensemble
+from hetcal.calibrate.rounds import COUNTS, Learning, Rounds
+from hetcal.emulators.hetgp import HetGP
+from hetcal.problem import Problem
+from hetcal.targets import EnsembleTarget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Quantiles of a posterior that the next round keeps, and the margin on either side, in distances between them.
+_TAIL, _MARGIN = 0.001, 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class EnsemblePosterior(Rounds):
+    """Posterior of the parameters from ensemble statistics.
+
+    For data that describe several realisations: the share of outbreaks that invade a region, the mean attack rate, the
+    standard deviation of the day of the peak. Each has its sampling law (see `hetcal.calibrate.ensemble_likelihood`),
+    so runs need not come in ensembles of the data's size: locations with 2 seeds and with 60 both count for what they
+    are worth. For data that are one realisation use `Posterior`.
+
+    Statistics that say nothing of their own are found and named, in the order of the targets: a standard deviation of
+    what happens or not follows the share of runs in which it does.
+
+    Parameters
+    ----------
+    problem : Problem
+        With EnsembleTargets of the statistics "share_positive", "mean" and "sd", each with its number of realisations,
+        all of the same runs. Targets of weight 0 are held out.
+    emulator : HetGP
+        Unfitted pattern, copied for each number of a run.
+    initial, replicates, batch, rounds, predictive
+        As of `Posterior`; predictive counts draws, each of which is run as often as the data were.
+
+    Raises
+    ------
+    ValueError
+        If a target is of single runs, has another statistic, no realisations, or none is fitted.
+
+    References
+    ----------
+    Binois, Huang, Gramacy and Ludkovski (2019) for new locations against replicates; Vernon, Goldstein and Bower (2010)
+    for looking closer in waves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hetcal as hc
+    >>> @hc.simulator(parameters=["rate"], outputs={"cases": ()}, version="1")
+    ... def model(theta, seed):
+    ...     return {"cases": np.random.default_rng(seed).poisson(theta["rate"])}
+    ...
+    >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 50))])
+    >>> mean = hc.EnsembleTarget("cases", observed=20.0, loss="rss", statistic="mean", realisations=25)
+    >>> method = hc.EnsemblePosterior(hc.Problem(space, model, [mean]), initial=20, batch=40, rounds=2, predictive=0)
+    >>> interval = method.run(seed=1).intervals(0.9)  # the standard error is (20 / 25)^(1/2)
+    >>> bool(1.2 < (interval["high"] - interval["low"])[0] / (2 * 1.64 * 0.89) * 1.3 < 1.5)
+    True
+    """
+
+    problem: Problem
+    emulator: HetGP = field(default_factory=lambda: HetGP(noise="heteroskedastic"))
+    initial: int = 60
+    replicates: int = 4
+    batch: int = 120
+    rounds: int | None = None
+    predictive: int = 100
+
+    def __post_init__(self) -> None:
+        self._check_counts(COUNTS, optional=("rounds",))
+        if self.problem.run_targets:
+            raise ValueError(
+                f"target {self.problem.run_targets[0].name!r} is of single runs: use hetcal.Posterior, or give "
+                "hetcal.EnsembleTarget"
+            )
+        for target in self.problem.ensemble_targets:
+            if target.statistic not in KINDS:
+                raise ValueError(
+                    f"target {target.name!r}: the sampling law of its statistic is not known; it is of "
+                    f"{', '.join(KINDS)}"
+                )
+            if target.realisations is None:
+                raise ValueError(
+                    f"target {target.name!r} does not say how many realisations it was observed in: give realisations="
+                )
+        if not self.targets:
+            raise ValueError("every target has weight 0: give at least one to be fitted a weight above 0")
+        counts = sorted({t.realisations or 0 for t in self.targets})
+        if len(counts) > 1:
+            raise ValueError(
+                f"targets were observed in {' and '.join(map(str, counts))} realisations: they must be of the same runs"
+            )
+
+    @property
+    def targets(self) -> tuple[EnsembleTarget, ...]:
+        """Targets that are fitted."""
+        return tuple(t for t in self.problem.ensemble_targets if t.weight > 0)
+
+    @property
+    def held_out(self) -> tuple[EnsembleTarget, ...]:
+        """Targets that are only checked."""
+        return tuple(t for t in self.problem.ensemble_targets if t.weight == 0)
+
+    @property
+    def assumed(self) -> str:
+        """How the data were observed, in words."""
+        return f"{', '.join(t.name for t in self.targets)} of {self._realisations} realisations"
+
+    def _observed(self) -> dict[str, np.ndarray]:
+        return {t.name: t.observed[None] for t in self.targets}
+
+    def _learn(self, study: Learning, round: int, seed: int, before: dict[str, Any]) -> EnsembleLikelihood:
+        runs = study.training(round)
+        good = runs.status == "ok"
+        if not good.any():
+            raise ValueError(f"no run of {self.problem.simulator.name!r} gave every output: see their errors")
+        unit = self.problem.space.to_unit(runs.theta[good])
+        outputs = {t.output: runs.outputs[t.output][good] for t in self.targets}
+        box = np.array(before["box"]) if before else None
+        return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box)
+
+    def _note(self, samples: pd.DataFrame) -> dict[str, Any]:
+        """The part of the space in which the next round learns."""
+        unit = self.problem.space.to_unit(samples.to_numpy())
+        low, high = np.quantile(unit, [_TAIL, 1 - _TAIL], axis=0)
+        margin = _MARGIN * (high - low)
+        return {"box": [np.maximum(low - margin, 0.0).tolist(), np.minimum(high + margin, 1.0).tolist()]}
+
+    def _outside(self, likelihood: EnsembleLikelihood) -> tuple[str, ...]:
+        return likelihood.outside(likelihood.summaries(self._observed())[0])
+
+    @property
+    def _realisations(self) -> int:
+        return int(self.targets[0].realisations or 0)
