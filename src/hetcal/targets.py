@@ -213,6 +213,10 @@ class EnsembleTarget(Observed):
                 )
             object.__setattr__(self, "kept", tuple(kept.tolist()))
 
+    def describe(self) -> dict[str, Any]:
+        """Plain description, for reports and a study's settings."""
+        return super().describe() | {"realisations": self.realisations, "kept": self.kept}
+
     @property
     def elements(self) -> tuple[int, ...]:
         """Elements of the flattened output that are compared, in the order of the observed values."""
