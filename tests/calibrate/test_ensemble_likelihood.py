@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.special import expit
 
 import hetcal as hc
-from hetcal.calibrate.ensemble_likelihood import fit_ensemble, statistics_of
+from hetcal.calibrate.ensemble_likelihood import fit_ensemble
+from hetcal.calibrate.ensemble_statistics import statistics_of
 from hetcal.designs import sobol_points
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.FitWarning")

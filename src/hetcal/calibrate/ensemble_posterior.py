@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.calibrate.ensemble_likelihood import KINDS, EnsembleLikelihood, fit_ensemble
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood, fit_ensemble
+from hetcal.calibrate.ensemble_statistics import KINDS
 from hetcal.calibrate.rounds import COUNTS, Learning, Rounds
 from hetcal.emulators.hetgp import HetGP
 from hetcal.problem import Problem
