@@ -32,6 +32,7 @@ _ROOMS = {
     "hetcal.checks": ["recovery_test"],
     "hetcal.comparison": ["compare_models"],
     "hetcal.sensitivity": ["sobol"],
+    "hetcal.report": ["Exhibit"],
     "hetcal.studies": ["Study"],
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

@@ -397,6 +397,7 @@ def _write_report(answers: Answers, study: Study, folder: Folder, command: str, 
         command=command,
         posterior=answers.posterior,
         scenarios=answers.scenarios,
+        exhibits=answers.exhibits,
     )
     print(f"The report is {path.resolve()}")
     if not quiet:

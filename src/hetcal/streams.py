@@ -25,6 +25,7 @@ PURPOSES = {
     "recovery": 13,
     "placement": 14,
     "cascade": 15,
+    "exhibits": 16,
 }
 
 _HASH_BITS = 48

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hetcal.calibrate import CalibrationResult, PosteriorResult
+from hetcal.report.exhibits import Exhibit, exhibits_part
 from hetcal.report.findings import gather
 from hetcal.report.page import write_page
 from hetcal.report.part import Part
@@ -24,6 +26,7 @@ def write_report(
     command: str | None = None,
     posterior: PosteriorResult | None = None,
     scenarios: Scenarios | None = None,
+    exhibits: Sequence[Exhibit] = (),
 ) -> Path:
     """Write report.html, summary.json, figures and emulators into a folder.
 
@@ -43,6 +46,8 @@ def write_report(
         Beside a CalibrationResult: its verdict, intervals and decisions then come first.
     scenarios : Scenarios, optional
         Decisions under that posterior.
+    exhibits : sequence of Exhibit, optional
+        What else the study shows.
 
     Returns
     -------
@@ -69,6 +74,8 @@ def write_report(
         parts.append(posterior_part(gather_posterior(posterior, study, scenarios)))
     if isinstance(result, CalibrationResult):
         parts.append(search_part(gather(result, study), alone=posterior is None))
+    if exhibits:
+        parts.append(exhibits_part(exhibits))
     title = study.title if study is not None else f"Calibration of {result.problem.simulator.name}"
     return write_page(
         folder, "report", title, parts, [result.problem.simulator], command or _code(parts), study
@@ -80,6 +87,7 @@ def _code(parts: list[Part]) -> str:
     runs = "\n".join(
         f'result = {part.code}.run(hc.Ledger("runs.sqlite"), seed={part.studies[0][1]})'
         for part in reversed(parts)
+        if part.code
     )
     return (
         "import hetcal as hc\n\n"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal.ensemble import execute
+from hetcal.frames import theta_array
+from hetcal.simulators import fingerprint, split_outputs
+from hetcal.streams import simulator_seeds
 
 if TYPE_CHECKING:
     from hetcal.calibrate import CalibrationResult, PosteriorResult
     from hetcal.decisions import Scenarios
+    from hetcal.report import Exhibit
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +31,8 @@ class Answers:
     posterior : PosteriorResult or None
         Of the study's posterior, or of a method that is one.
     scenarios : Scenarios or None
+    exhibits : tuple of Exhibit
+        What the study shows beside; their runs come from `simulate`.
 
     Examples
     --------
@@ -33,6 +44,50 @@ class Answers:
     result: CalibrationResult | PosteriorResult
     posterior: PosteriorResult | None
     scenarios: Scenarios | None
+    exhibits: tuple[Exhibit, ...] = ()
+
+    def simulate(
+        self, simulator: Any, design: Any, replicates: int, stream: int = 0, common: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Runs for an exhibit, kept in the study's ledger: those that are there are not made again.
+
+        They are made by this process, and train no emulator of this or another study.
+
+        Parameters
+        ----------
+        simulator : simulator
+            The study's or another.
+        design : DataFrame or array_like, shape (n, d)
+            Parameter sets in natural units; an array in the order of the simulator's parameters.
+        replicates : int
+            Seeds a parameter set.
+        stream : int
+            Exhibits of different streams have different seeds.
+        common : bool
+            All parameter sets share their seeds, to be compared in pairs. Otherwise each has its own.
+
+        Returns
+        -------
+        dict of numpy.ndarray
+            By output name, (n, replicates, *shape); NaN where a run failed.
+        """
+        columns = list(simulator.parameters)
+        theta = theta_array(design[columns] if hasattr(design, "columns") else design, columns)
+        seeds = np.stack(
+            [
+                simulator_seeds(self.result.seed, "exhibits", stream, 0 if common else i, replicates)
+                for i in range(len(theta))
+            ]
+        )
+        digest = hashlib.sha256(fingerprint(simulator).encode() + theta.tobytes() + seeds.tobytes())
+        ledger = self.result.ledger
+        # Asked for, so that no study takes them for runs that were brought in.
+        ledger.ask(f"exhibits/{digest.hexdigest()[:16]}", stream, "exhibits", simulator, theta, list(seeds))
+        rows = np.repeat(theta, replicates, axis=0)
+        execute(simulator, rows, seeds.ravel(), ledger)
+        _, flat, _ = ledger.lookup(simulator, rows, seeds.ravel())
+        outputs = split_outputs(simulator.outputs, flat)
+        return {name: values.reshape(seeds.shape + values.shape[1:]) for name, values in outputs.items()}
 
 
 def lines(answers: Answers) -> Iterator[str]:

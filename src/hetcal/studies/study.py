@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hetcal.ledger import Ledger
     from hetcal.problem import Problem
+    from hetcal.report import Exhibit
 
 SHIPPED = ("flu1978", "flu1978_bed", "hagelloch")
 BUDGETS = ("quick", "full")
@@ -59,6 +60,9 @@ class Study:
         What the scenarios are judged by, the lower the better.
     exact : bool
         Compute the exact posterior too, for a simulator that can be stepped.
+    exhibits : callable, optional
+        What the study shows beside its answer: a function of its `Answers` that returns a list of `Exhibit`. Runs that
+        it needs come from ``answers.simulate``, so that a report is drawn again without simulating.
 
     Raises
     ------
@@ -101,6 +105,7 @@ class Study:
     scenarios: Mapping[str, Any] = field(default_factory=dict)
     outcome: Any = None
     exact: bool = False
+    exhibits: Callable[[Answers], Sequence[Exhibit]] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip(". ") or set(self.name) & set("/\\"):
@@ -123,6 +128,11 @@ class Study:
         if self.scenarios and self.outcome is None:
             raise StudyError(
                 f"scenarios of study {self.name!r} need outcome=, the output that they are judged by"
+            )
+        if self.exhibits is not None and not callable(self.exhibits):
+            raise StudyError(
+                f"exhibits of study {self.name!r} is {self.exhibits!r}: give a function of the study's answers that "
+                "returns a list of hetcal.Exhibit"
             )
         if not isinstance(self.story, str):
             raise StudyError(
@@ -165,7 +175,12 @@ class Study:
             scenarios = posterior.scenarios(self.scenarios, self.outcome, **options)
         if self.exact and posterior is not None:
             posterior.exact()
-        return Answers(results[0], posterior, scenarios)
+        answers = Answers(results[0], posterior, scenarios)
+        if self.exhibits is None:
+            return answers
+        from hetcal.report.exhibits import checked_exhibits
+
+        return replace(answers, exhibits=checked_exhibits(self.exhibits(answers)))
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}: {self.problem.simulator.name} by {type(self.method).__name__})"
