@@ -42,8 +42,8 @@ def test_the_posterior_is_the_exact_one(result):
     rate, chance = result.samples["rate"], result.samples["chance"]
     sd = 0.02 / 5 / 4.5 / 3
     assert abs(rate.mean() - np.log(4.5) / 3) < 2 * sd and 0.8 * sd < rate.std() < 2 * sd
-    # 280 runs know the chance near the posterior to about .04, which adds to the data's .094.
-    assert abs(chance.mean() - 16 / 27) < 0.05 and 0.085 < chance.std() < 0.13
+    # 280 runs know the chance near the posterior to about .04, which adds to the data's .094; false alarm .003.
+    assert abs(chance.mean() - 16 / 27) < 0.12 and 0.085 < chance.std() < 0.13
 
 
 def test_rounds_look_closer(result):
