@@ -76,6 +76,20 @@ class Observed:
         return np.asarray(math.nan if value is None else value, dtype=float)
 
     @property
+    def is_series(self) -> bool:
+        """Whether the data are those of one day after the other."""
+        return False
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """What each datum is called: "" where there is one only, its day in a series, its place in a larger array."""
+        if self.observed.size == 1:
+            return ("",)
+        if self.is_series:
+            return tuple(f"day {i}" for i in range(self.observed.size))
+        return tuple(str(tuple(int(i) for i in index)) for index in np.ndindex(self.observed.shape))
+
+    @property
     def least(self) -> float:
         """Least value that the loss takes data and means for; 0 where it has no floor."""
         return self._floor or 0.0

@@ -92,8 +92,15 @@ class Target(Observed):
         self._refuse_non_finite(out, valid)
         return out
 
+    @property
+    def is_series(self) -> bool:
+        """Whether the data are those of one day after the other."""
+        return self.observed.ndim == 1 and self.observed.size > 1
+
     def compared(self, simulated: np.ndarray) -> np.ndarray:
         """What is compared with the data: the statistic of each of n finite runs (n, *shape); (n, *observed.shape)."""
+        if not len(simulated):
+            return np.empty((0, *self.observed.shape))
         reduced = np.asarray(self._reduced(np.asarray(simulated, dtype=float)))
         return reduced.reshape(len(reduced), *self.observed.shape)
 
@@ -170,12 +177,15 @@ class EnsembleTarget(Observed):
     kept : sequence of int, optional
         Elements of the output, numbered in its flattened order, that were observed; all of them where it is not given.
         The statistic then takes (M, number kept).
+    names : sequence of str, optional
+        What a report calls each datum ("A:node_4"), in the order of `observed`; its element in brackets where it is not
+        given.
 
     Raises
     ------
     ValueError
-        As `Target`, and if the statistic is unknown, `realisations` is no whole number of at least 1, or `kept` names
-        elements twice, below 0, or others than as many as were observed.
+        As `Target`, and if the statistic is unknown, `realisations` is no whole number of at least 1, `kept` names
+        elements twice, below 0, or others than as many as were observed, or `names` are not as many different ones.
 
     Examples
     --------
@@ -188,6 +198,7 @@ class EnsembleTarget(Observed):
 
     realisations: int | None = None
     kept: Any = None
+    names: Any = None
 
     def __post_init__(self) -> None:
         if not callable(self.statistic) and self.statistic not in STATISTICS:
@@ -212,6 +223,14 @@ class EnsembleTarget(Observed):
                     f"{self.observed.size} different whole numbers of at least 0, not {self.kept!r}"
                 )
             object.__setattr__(self, "kept", tuple(kept.tolist()))
+        if self.names is not None:
+            names = tuple(map(str, np.ravel(self.names)))
+            if len(set(names)) != self.observed.size or len(names) != self.observed.size:
+                raise ValueError(
+                    f"target {self.name!r}: names are what its {self.observed.size} data are called, as many different "
+                    f"ones, not {self.names!r}"
+                )
+            object.__setattr__(self, "names", names)
 
     def describe(self) -> dict[str, Any]:
         """Plain description, for reports and a study's settings."""
@@ -221,6 +240,19 @@ class EnsembleTarget(Observed):
     def elements(self) -> tuple[int, ...]:
         """Elements of the flattened output that are compared, in the order of the observed values."""
         return tuple(range(self.observed.size)) if self.kept is None else self.kept
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """What each datum is called: "" where there is one only."""
+        if self.observed.size == 1:
+            return ("",)
+        return self.names or tuple(f"[{element}]" for element in self.elements)
+
+    def of_ensembles(self, ensembles: Sequence[np.ndarray]) -> np.ndarray:
+        """The statistic of each of n ensembles, (M, *shape) each and complete; (n, *observed.shape)."""
+        if not len(ensembles):
+            return np.empty((0, *self.observed.shape))
+        return self._statistics(ensembles).reshape(len(ensembles), *self.observed.shape)
 
     @property
     def fewest(self) -> int:

@@ -28,9 +28,13 @@ def stand_in(targets, fresh, first=None, **method):
 
     settings = {"observation": {}, "discrepancy": 0.0, "alive": None} | method
     settings["targets"] = tuple(t for t in targets if t.weight > 0)
+    settings["data_sets"] = lambda points, outputs: (
+        points,
+        {t.name: t.compared(outputs[t.output]) for t in targets},
+    )
     first = {name: values[:0] for name, values in fresh.items()} if first is None else first
     return SimpleNamespace(
-        problem=SimpleNamespace(run_targets=tuple(targets)),
+        problem=SimpleNamespace(targets=tuple(targets)),
         method=SimpleNamespace(**settings),
         seed=3,
         predictive_runs=lambda: runs(fresh),

@@ -6,8 +6,10 @@ learn from the part of the space that the posterior of the round before leaves, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 # Quantiles of a posterior that the next round keeps, and the margin on either side, in distances between them.
 _TAIL, _MARGIN = 0.001, 1.0
+
+# Share of a data set's realisations that must be left where some failed.
+_LEFT = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,11 @@ class EnsemblePosterior(Rounds):
     rounds: int | None = None
     predictive: int = 100
 
+    # Statistics are taken as they are, and no realisation is left out.
+    observation: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    alive: ClassVar[None] = None
+    discrepancy: ClassVar[float] = 0.0
+
     def __post_init__(self) -> None:
         self._check_counts(COUNTS, optional=("rounds",))
         if self.problem.run_targets:
@@ -111,10 +121,42 @@ class EnsemblePosterior(Rounds):
         """Targets that are fitted."""
         return tuple(t for t in self.problem.ensemble_targets if t.weight > 0)
 
-    @property
-    def held_out(self) -> tuple[EnsembleTarget, ...]:
-        """Targets that are only checked."""
-        return tuple(t for t in self.problem.ensemble_targets if t.weight == 0)
+    def data_sets(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The runs of a point make a data set for each number of realisations of the data: see `Rounds.data_sets`.
+
+        Where a tenth of them failed at most, those that are left make it.
+        """
+        groups = self._ensembles(points)
+        data = {
+            t.name: t.of_ensembles([outputs[t.output][group] for group in groups])
+            for t in self.problem.ensemble_targets
+        }
+        return points[[group[0] for group in groups]], data
+
+    def besides(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Means over the realisations of outputs that are no target's."""
+        groups = self._ensembles(points)
+        compared = {t.output for t in self.problem.ensemble_targets}
+        means = {
+            f"mean {name}": np.array([y[group].mean(axis=0) for group in groups])
+            for name, y in outputs.items()
+            if name not in compared
+        }
+        return points[[group[0] for group in groups]], means
+
+    def _ensembles(self, points: np.ndarray) -> list[np.ndarray]:
+        """Rows of points (N, d) that make a data set each, in the order of their first."""
+        size = self._realisations
+        location = np.unique(points, axis=0, return_inverse=True)[1].reshape(-1)
+        found: list[np.ndarray] = []
+        for rows in np.split(np.argsort(location, kind="stable"), np.cumsum(np.bincount(location))[:-1]):
+            parts = (rows[i : i + size] for i in range(0, len(rows), size))
+            found += [part for part in parts if len(part) >= max(_LEFT * size, 2)]
+        return sorted(found, key=lambda rows: int(rows[0]))
 
     @property
     def assumed(self) -> str:

@@ -126,10 +126,19 @@ class Posterior(Rounds):
         """Targets that are fitted."""
         return tuple(t for t in self.problem.run_targets if t.weight > 0)
 
-    @property
-    def held_out(self) -> tuple[Target, ...]:
-        """Targets that are only checked."""
-        return tuple(t for t in self.problem.run_targets if t.weight == 0)
+    def data_sets(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Every run is a data set: see `Rounds.data_sets`."""
+        return points, {t.name: t.compared(outputs[t.output]) for t in self.problem.run_targets}
+
+    def besides(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Outputs that are no target's."""
+        alive = self.alive_runs(outputs)
+        compared = {t.output for t in self.problem.run_targets}
+        return points[alive], {name: y[alive] for name, y in outputs.items() if name not in compared}
 
     def alive_runs(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
         """Which runs are alive by the rule, (n,), from their outputs by name, (n, *shape), taken as data."""

@@ -58,7 +58,8 @@ class Learning(StudyRuns):
 class Rounds(Method[Learning, PosteriorResult]):
     """A posterior that learns in rounds.
 
-    Settings, which a method has as fields: initial, replicates, batch, rounds, predictive; see `Posterior`.
+    Settings, which a method has as fields: initial, replicates, batch, rounds, predictive; see `Posterior`. How data
+    come from runs: observation, alive and discrepancy, which a method without a choice has as constants.
     """
 
     initial: int
@@ -68,6 +69,47 @@ class Rounds(Method[Learning, PosteriorResult]):
     predictive: int
 
     # What a posterior decides
+
+    @property
+    @abstractmethod
+    def targets(self) -> tuple[Any, ...]:
+        """Targets that are fitted."""
+
+    @property
+    def held_out(self) -> tuple[Any, ...]:
+        """Targets that are only checked."""
+        return tuple(t for t in self.problem.targets if t.weight == 0)
+
+    @abstractmethod
+    def data_sets(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """What runs would be as data, before they are observed.
+
+        Parameters
+        ----------
+        points : numpy.ndarray
+            Parameters of N runs, (N, d).
+        outputs : dict of numpy.ndarray
+            Of these, by name, (N, *shape).
+
+        Returns
+        -------
+        points : numpy.ndarray
+            Of n data sets, (n, d).
+        data : dict of numpy.ndarray
+            By target name, those of weight 0 included, (n, *shape).
+        """
+
+    @abstractmethod
+    def besides(
+        self, points: np.ndarray, outputs: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """As `data_sets`: what one might know besides, of data sets that are alive, by what it is called."""
+
+    def fit_dead(self, ledger: Ledger, seed: int = 0) -> Any:
+        """The likelihood of data that are not alive; None where there are none, or too few to learn from."""
+        return None
 
     @abstractmethod
     def _observed(self) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetcal.emulators.gaussian_process import correlation
+from hetcal.observed import Observed
 from hetcal.targets import Target
 
 _COUNTS = ("poisson_deviance", "negative_binomial", "binomial")
@@ -43,21 +44,21 @@ def least_locations(dimension: int) -> int:
     return 4 * (dimension + 1)
 
 
-def _stable(target: Target, x: np.ndarray) -> np.ndarray:
+def _stable(target: Observed, x: np.ndarray) -> np.ndarray:
     """Data on a scale of about constant variance."""
     if target.loss in _COUNTS or target.loss == "sqrt_rss":
         return np.sqrt(np.maximum(x, 0.0) + 0.375)
     return np.log(np.maximum(x, target.least)) if target.loss == "log_rss" else x
 
 
-def _natural(target: Target, z: np.ndarray) -> np.ndarray:
+def _natural(target: Observed, z: np.ndarray) -> np.ndarray:
     """The way back from `_stable`."""
     if target.loss in _COUNTS or target.loss == "sqrt_rss":
         return np.maximum(z, 0.0) ** 2 - 0.375
     return np.exp(z) if target.loss == "log_rss" else z
 
 
-def stabilise(targets: tuple[Target, ...], data: dict[str, np.ndarray]) -> np.ndarray:
+def stabilise(targets: tuple[Observed, ...], data: dict[str, np.ndarray]) -> np.ndarray:
     """Targets' data of n runs side by side, with about constant variance: roots of counts; (n, q)."""
     stable = [_stable(t, data[t.name]).reshape(len(data[t.name]), -1) for t in targets]
     return np.hstack(stable)
@@ -306,7 +307,7 @@ def _choose(X: np.ndarray, T: np.ndarray, location: np.ndarray) -> tuple[np.ndar
 
 
 def observe(
-    targets: tuple[Target, ...],
+    targets: tuple[Observed, ...],
     data: dict[str, np.ndarray],
     observation: dict[str, Any],
     discrepancy: float,

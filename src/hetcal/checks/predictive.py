@@ -9,7 +9,7 @@ import numpy as np
 
 from hetcal.checks.seen import Seen, far_from_all, see
 from hetcal.checks.statistics import FEW, adjusted, critical, deviations, looked_at, scales, two_sided
-from hetcal.targets import Target
+from hetcal.observed import Observed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,9 @@ class Predictive:
     table : pandas.DataFrame
         One row a thing looked at: target; kind ("datum", "statistic", or "held out" for either of a target of
         weight 0); name ("day 12", "peak", "" for a single number); observed; median, low and high (90 %) of what fresh
-        runs at posterior draws would have shown; p, two-sided, ties counted half; adjusted, the same for all rows at
+        data sets at posterior draws would have shown; p, two-sided, ties counted half; adjusted, the same for all rows at
         once: the chance that a right model shows any deviation as large; prior_p, two-sided, among the runs of the
-        first design, NaN where no runs are spread as the prior is.
+        first design, NaN where no data sets are spread as the prior is.
     bands : dict of pandas.DataFrame
         By target, one row a datum: name, observed, median, low_50, high_50, low_90, high_90 (pointwise), low_all and
         high_all (all of a run's data at once with probability 95 %).
@@ -51,9 +51,12 @@ class Predictive:
     >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
     >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3, 19, 2, 4])])
     >>> runs = {"theta": np.full((200, 1), 3.0), "outputs": {"cases": np.random.default_rng(1).poisson(3, (200, 5))}}
-    >>> method = SimpleNamespace(targets=problem.run_targets, observation={}, discrepancy=0.0, alive=None)
     >>> result = SimpleNamespace(
-    ...     problem=problem, method=method, seed=1, predictive_runs=lambda: runs, prior_runs=lambda: runs
+    ...     problem=problem,
+    ...     method=hc.Posterior(problem),
+    ...     seed=1,
+    ...     predictive_runs=lambda: runs,
+    ...     prior_runs=lambda: runs,
     ... )
     >>> table = predictive_checks(result).table
     >>> table.loc[table["adjusted"].idxmin(), "name"]
@@ -68,20 +71,21 @@ class Predictive:
 
     @property
     def n(self) -> int:
-        """Fresh runs that were alive as the data are."""
+        """Fresh data sets that were alive as the data are: a run each, or an ensemble of runs."""
         return self.fresh.n
 
     @property
     def rough(self) -> bool:
-        """Whether so few fresh runs were made that bands and p are rough."""
+        """Whether so few fresh data sets were made that bands and p are rough."""
         return self.n < FEW
 
 
 def predictive_checks(result: Any, discrepancy: float | None = None) -> Predictive:
     """Hold each target's data, fitted or held out, against predictions.
 
-    Runs are observed as the data were: by the observation's law, with the method's discrepancy, and only where alive by
-    its rule. What is looked at: every datum, and of a series its total, peak, day of the peak, day by which half is
+    Runs are made into data sets as the data are, one each or an ensemble of runs together, and observed as the data
+    were: by the observation's law, with the method's discrepancy, and only where alive by its rule. The first design
+    gives data sets where its locations have as many seeds as one needs. What is looked at: every datum, and of a series its total, peak, day of the peak, day by which half is
     reached, steepest fall, total of the last third, ups and downs from day to day, and how far all days
     together are from the middle of the runs (Mahalanobis). Give a target of weight 0 with a
     ``statistic`` to look at something else. p of posterior-predictive checks of fitted data is on the high side, since
@@ -107,7 +111,7 @@ def predictive_checks(result: Any, discrepancy: float | None = None) -> Predicti
     """
     import pandas as pd
 
-    targets = result.problem.run_targets
+    targets = result.problem.targets
     size = result.method.discrepancy if discrepancy is None else discrepancy
     stated = dict.fromkeys((t.name for t in targets), size)
     fresh = see(result, result.predictive_runs(), stated, 0)
@@ -134,7 +138,7 @@ def predictive_checks(result: Any, discrepancy: float | None = None) -> Predicti
     return Predictive(table[_COLUMNS], bands, far_from_all(result.method.targets, first), fresh, first)
 
 
-def _prior_p(target: Target, seen: np.ndarray, names: list[str]) -> np.ndarray:
+def _prior_p(target: Observed, seen: np.ndarray, names: list[str]) -> np.ndarray:
     """Two-sided p among the runs of the first design, NaN without them or for what they do not have."""
     if not len(seen):
         return np.full(len(names), np.nan)

@@ -1,4 +1,4 @@
-"""Runs as they would have been observed, and how far data are from all of them."""
+"""Data sets of runs as they would have been observed, and how far data are from all of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from hetcal.calibrate.likelihood import living
 from hetcal.calibrate.summaries import observe, stabilise
 from hetcal.checks.statistics import FEW
+from hetcal.observed import Observed
 from hetcal.streams import generator
-from hetcal.targets import Target
 
 _MOST = 2_000
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Runs that are alive as the data are.
+    """Data sets of runs that are alive as the data are: one a run, or one an ensemble of runs.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Seen:
     expected, seen : dict of numpy.ndarray
         By target, what is compared with the data, before and after it is observed, (n, *shape).
     dead : int
-        Runs that were not alive.
+        Data sets that were not alive.
 
     Examples
     --------
@@ -44,14 +44,14 @@ class Seen:
 
     @property
     def n(self) -> int:
-        """Number of runs."""
+        """Number of data sets."""
         return len(self.theta)
 
 
 def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream: int) -> Seen:
-    """Observe runs as the data were, with a discrepancy by target, and keep those that are alive by the method's rule.
+    """Observe runs as the data were, with a discrepancy by target, and keep what is alive by the method's rule.
 
-    Runs of which something is not finite are left out. The same stream gives the same errors, whatever the discrepancy.
+    Data sets of which something is not finite are left out. The same stream gives the same errors, whatever the discrepancy.
 
     Examples
     --------
@@ -59,16 +59,18 @@ def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream
     >>> import hetcal as hc
     >>> from types import SimpleNamespace
     >>> from hetcal.checks.seen import see
-    >>> targets = (hc.Target("cases", observed=[2, 3]),)
-    >>> method = SimpleNamespace(targets=targets, observation={}, alive=lambda data: data["cases"].sum(axis=1) > 0)
-    >>> result = SimpleNamespace(problem=SimpleNamespace(run_targets=targets), method=method, seed=1)
+    >>> model = hc.simulator(parameters=["rate"], outputs={"cases": (2,)}, version="1")(lambda theta, seed: None)
+    >>> space = hc.Space([hc.Parameter("rate", hc.uniform(1, 5))])
+    >>> problem = hc.Problem(space, model, [hc.Target("cases", observed=[2, 3])])
+    >>> method = hc.Posterior(problem, alive=lambda data: data["cases"].sum(axis=1) > 0)
+    >>> result = SimpleNamespace(problem=problem, method=method, seed=1)
     >>> runs = {"theta": np.ones((3, 1)), "outputs": {"cases": np.array([[1, 2], [0, 0], [4, 1]])}}
     >>> see(result, runs, {"cases": 0.0}, 0).n
     2
     """
-    targets, method = result.problem.run_targets, result.method
-    expected = {t.name: _compared(t, runs["outputs"][t.output]) for t in targets}
-    finite = np.ones(len(runs["theta"]), dtype=bool)
+    targets, method = result.problem.targets, result.method
+    theta, expected = method.data_sets(runs["theta"], runs["outputs"])
+    finite = np.ones(len(theta), dtype=bool)
     for values in expected.values():
         finite &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
     expected = {name: values[finite] for name, values in expected.items()}
@@ -80,19 +82,14 @@ def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream
     if len(alive):
         alive = living(method.alive, {t.name: seen[t.name] for t in method.targets})
     return Seen(
-        runs["theta"][finite][alive],
+        theta[finite][alive],
         {name: values[alive] for name, values in expected.items()},
         {name: values[alive] for name, values in seen.items()},
         int((~alive).sum()),
     )
 
 
-def _compared(target: Target, output: np.ndarray) -> np.ndarray:
-    """As `Target.compared`, of no runs too."""
-    return target.compared(output) if len(output) else np.empty((0, *target.observed.shape))
-
-
-def far_from_all(targets: tuple[Target, ...], first: Seen) -> float:
+def far_from_all(targets: tuple[Observed, ...], first: Seen) -> float:
     """How often a run is as far from the nearest run at another location as the data are from the nearest run.
 
     On the stabilised scale, each datum in standard deviations of the runs of a location; of 2,000 runs at most. NaN

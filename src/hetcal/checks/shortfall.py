@@ -9,14 +9,14 @@ import numpy as np
 
 from hetcal.calibrate.summaries import observe, stabilise
 from hetcal.checks.statistics import adjusted, deviations, looked_at
+from hetcal.observed import Observed
 from hetcal.streams import generator
-from hetcal.targets import Target
 
 _DOUBLINGS = 12
 _HALVINGS = 8
 
 
-def own_scatter(target: Target, seen: np.ndarray) -> float:
+def own_scatter(target: Observed, seen: np.ndarray) -> float:
     """Standard deviation of single data of runs (n, *shape) given their neighbours, on the stabilised scale.
 
     What a discrepancy that is independent from datum to datum adds to. When an outbreak takes off shifts all days
@@ -41,7 +41,7 @@ def own_scatter(target: Target, seen: np.ndarray) -> float:
     return float(np.sqrt((residual**2).mean()))
 
 
-def in_units(target: Target, sd: float) -> str:
+def in_units(target: Observed, sd: float) -> str:
     """What a standard deviation on the stabilised scale is at the largest datum, in words.
 
     Examples
@@ -61,7 +61,7 @@ def in_units(target: Target, sd: float) -> str:
 
 
 def needed(
-    result: Any, target: Target, expected: np.ndarray, names: list[str], alpha: float, others: np.ndarray
+    result: Any, target: Observed, expected: np.ndarray, names: list[str], alpha: float, others: np.ndarray
 ) -> float:
     """Least discrepancy, on the stabilised scale, at which what failed of a target is inside the simultaneous band.
 
@@ -70,7 +70,7 @@ def needed(
     Parameters
     ----------
     result : PosteriorResult
-    target : Target
+    target : Target or EnsembleTarget
     expected : numpy.ndarray
         What is compared, of fresh runs before observation, (n, *shape).
     names : list of str

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hetcal.calibrate.summaries import stabilise
-from hetcal.targets import Target
+from hetcal.observed import Observed
 
 TOGETHER = "all days together"
 _SHORTEST = 4
@@ -38,11 +38,12 @@ SERIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def looked_at(target: Target, simulated: np.ndarray) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+def looked_at(target: Observed, simulated: np.ndarray) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
     """Names, kinds ("datum" or "statistic"), observed values (m,) and simulated ones (n, m) of a target's data.
 
     A series of at least four days has its statistics beside its days; those that some run or the data do not have (half
-    of a total of nothing, of numbers below 0) are left out. A single number has the name "".
+    of a total of nothing, of numbers below 0) are left out. A single number has the name "". Elements of an ensemble's
+    statistic are no series.
 
     Examples
     --------
@@ -57,14 +58,9 @@ def looked_at(target: Target, simulated: np.ndarray) -> tuple[list[str], list[st
     observed = target.observed
     everything = np.concatenate([observed[None], simulated])
     values = everything.reshape(len(everything), -1)
-    if observed.size == 1:
-        names = [""]
-    elif observed.ndim == 1:
-        names = [f"day {i}" for i in range(observed.size)]
-    else:
-        names = [str(tuple(int(i) for i in index)) for index in np.ndindex(observed.shape)]
+    names = list(target.data_names)
     columns = dict(zip(names, values.T, strict=True))
-    if observed.ndim == 1 and observed.size >= _SHORTEST:
+    if target.is_series and observed.size >= _SHORTEST:
         columns |= {name: statistic(everything) for name, statistic in SERIES.items()}
         columns[TOGETHER] = _distances(stabilise((target,), {target.name: everything}))
         if values.min() < 0:

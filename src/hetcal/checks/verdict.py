@@ -16,7 +16,7 @@ from hetcal.checks.statistics import FEW, TOGETHER, looked_at, rounded
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hetcal.targets import Target
+    from hetcal.observed import Observed
 
 # Chances of a false alarm, 5 % together: of all posterior-predictive checks, and of data far from all prior runs. The
 # rest, 0.5 %, is that of `PosteriorResult.outside`.
@@ -148,7 +148,7 @@ def _by_target(result: Any, right: Predictive, checks: Predictive) -> pd.DataFra
     """The verdict's table, and how far the worst is beyond its prediction, in widths of that."""
     import pandas as pd
 
-    targets, rows = result.problem.run_targets, []
+    targets, rows = result.problem.targets, []
     for target in targets if right.n else ():
         own = right.table[right.table["target"] == target.name]
         worst = own.loc[_excess(own).idxmax()]
@@ -201,14 +201,13 @@ def _far(result: Any, right: Predictive, checks: Predictive) -> tuple[list[str],
     if result.method.discrepancy > 0 and checks.outside > ALPHA_OUTSIDE:
         return [text], "stated"
     modest = {
-        t.name: own_scatter(t, right.fresh.seen[t.name]) if right.n else 0.0
-        for t in result.problem.run_targets
+        t.name: own_scatter(t, right.fresh.seen[t.name]) if right.n else 0.0 for t in result.problem.targets
     }
     again = far_from_all(result.method.targets, see(result, result.prior_runs(), modest, 1))
     return [text], "modest" if again > ALPHA_OUTSIDE else "none"
 
 
-def _label(target: Target) -> str:
+def _label(target: Observed) -> str:
     return target.label or target.name
 
 
@@ -218,7 +217,7 @@ def _list(words: list[str]) -> str:
 
 def _reasons(result: Any, right: Predictive, name: str) -> list[str]:
     """What of a target failed: runs of days on one side together, then its statistics."""
-    target = next(t for t in result.problem.run_targets if t.name == name)
+    target = next(t for t in result.problem.targets if t.name == name)
     rows = right.table[(right.table["target"] == name) & (right.table["adjusted"] <= ALPHA_FITTED)]
     held = ", held out" if target.weight == 0 else ""
     is_datum = rows["name"].isin(list(right.bands[name]["name"])) & (rows["name"] != "")
@@ -255,7 +254,7 @@ def _range(row: Any) -> str:
 
 def _carrying(result: Any, row: Any) -> str:
     """What discrepancy a target needs."""
-    target = next(t for t in result.problem.run_targets if t.name == row.target)
+    target = next(t for t in result.problem.targets if t.name == row.target)
     if math.isinf(row.discrepancy):
         return f"{_label(target)}: no discrepancy carries this; the data vary less than the model does"
     beside = (
@@ -279,7 +278,7 @@ def _with_discrepancy(result: Any, failed: pd.DataFrame, far_cause: str) -> str:
     sizes = [
         f"{row.discrepancy:.2g} in {_label(t)} ({in_units(t, row.discrepancy)})"
         for row in left.itertuples()
-        for t in result.problem.run_targets
+        for t in result.problem.targets
         if t.name == row.target
     ]
     if not sizes:
@@ -294,7 +293,7 @@ def _with_discrepancy(result: Any, failed: pd.DataFrame, far_cause: str) -> str:
 
 
 def _fits(result: Any, right: Predictive) -> str:
-    held = [_label(t) for t in result.problem.run_targets if t.weight == 0]
+    held = [_label(t) for t in result.problem.targets if t.weight == 0]
     also = f", {_list(held)} held out among them," if held else ""
     return (
         f"The model fits: of {len(right.table)} data and statistics{also} none is further out than chance allows, "
