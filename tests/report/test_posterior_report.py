@@ -15,7 +15,6 @@ import hetcal as hc
 from hetcal.calibrate.anchor import Anchor
 from hetcal.calibrate.emulator_share import remaining_width
 from hetcal.calibrate.sampler import sample_posterior
-from hetcal.report import write_report
 from hetcal.report.card import methods_paragraph, report_card, what_next
 from hetcal.report.posterior_findings import gather_posterior
 from hetcal.report.posterior_tables import failing, intervals
@@ -80,7 +79,7 @@ def findings(right):
 def page(right, tmp_path_factory):
     folder = tmp_path_factory.mktemp("right")
     scenarios = right.scenarios({"as it is": {}, "low start": {"a": 0.1}}, "level", draws=50, seeds=2)
-    path = write_report(right, folder, scenarios=scenarios)
+    path = right.report(folder, scenarios)
     return SimpleNamespace(
         folder=folder,
         text=path.read_text(encoding="utf-8"),
@@ -130,7 +129,7 @@ def test_tables_and_numbers_are_the_posteriors_own(page, right, findings):
 
 def test_a_report_without_predictive_runs_says_that_nothing_was_checked(needs_r, tmp_path):
     result = run(predictive=0)
-    text = write_report(result, tmp_path).read_text(encoding="utf-8")
+    text = result.report(tmp_path).read_text(encoding="utf-8")
     assert "No predictive runs were asked for, so nothing says whether the model can make the data" in text
     assert "What it means for a decision" not in text
     numbers = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))

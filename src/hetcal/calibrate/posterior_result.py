@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,6 +166,20 @@ class PosteriorResult:
         if self.method.alive is not None:
             options.setdefault("only", self.method.alive_runs)
         return compare_scenarios(self, scenarios, outcome, **options)
+
+    def report(self, folder: str | Path, scenarios: Scenarios | None = None) -> Path:
+        """Write report.html, summary.json, figures and emulators into a folder; returns the report's path.
+
+        Parameters
+        ----------
+        folder : str or pathlib.Path
+            Made where missing.
+        scenarios : Scenarios, optional
+            Decisions under this posterior, from `scenarios`, to be told in it.
+        """
+        from hetcal.report import write_report
+
+        return write_report(self, folder, scenarios=scenarios)
 
     @cached_property
     def predictive(self) -> Predictive:
