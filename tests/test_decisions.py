@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import hetcal as hc
+from hetcal.calibrate.likelihood import EmulatedLikelihood
 from hetcal.decisions import compare_scenarios
 from hetcal.decisions.smoothing import Smooth, spline_features
 from hetcal.emulators import Prediction
@@ -375,7 +376,7 @@ class Offset:
 @pytest.mark.parametrize("mean_var, noise_var", [(0.5, 0.5), (0.2, 0.8), (1e-6, 1.0)])
 def test_runs_to_train_the_emulator_remove_the_share_of_its_variance(mean_var, noise_var):
     # Flat prior, data 0: the parameter's variance is mean_var + noise_var, of which the offset's is the first.
-    likelihood = SimpleNamespace(emulators={"a": Offset(mean_var, noise_var)}, correlation=np.eye(1))
+    likelihood = EmulatedLikelihood(None, {"a": Offset(mean_var, noise_var)}, np.eye(1), None)
     stand_in = posterior(likelihood=likelihood, observed=np.zeros((1, 1)))
     stand_in.samples[["b", "act"]] = 0.0
     what = compare_scenarios(stand_in, ACT, "y", draws=1000).what_would_change_it.set_index("what")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood
 from hetcal.calibrate.likelihood import EmulatedLikelihood
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _POINTS = 1000
 
 
 def function_posteriors(
-    likelihood: EmulatedLikelihood,
+    likelihood: EmulatedLikelihood | EnsembleLikelihood,
     unit: np.ndarray,
     observed: np.ndarray,
     functions: int,
@@ -24,12 +25,11 @@ def function_posteriors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posteriors under functions drawn from the emulators' uncertainty, as weights of draws from their mixture.
 
-    Each function of the summaries' means has a likelihood of its own, of which the emulated one is the mean. The
-    probability of being alive is taken as it is.
+    Each function of what is emulated has a likelihood of its own, of which the emulated one is the mean.
 
     Parameters
     ----------
-    likelihood : EmulatedLikelihood
+    likelihood : EmulatedLikelihood or EnsembleLikelihood
     unit : numpy.ndarray
         Draws from the emulated posterior in the unit cube, (m, d).
     observed : numpy.ndarray
@@ -44,16 +44,7 @@ def function_posteriors(
     evidence : numpy.ndarray
         What each function counts for, (functions,).
     """
-    emulators = list(likelihood.emulators.values())
-    noise_sd = np.sqrt(np.stack([e.predict(unit).noise_var for e in emulators], axis=1))
-    root = np.linalg.inv(
-        np.linalg.cholesky(noise_sd[:, :, None] * likelihood.correlation * noise_sd[:, None, :])
-    )
-    drawn = np.stack(
-        [e.sample_from(unit, rng.standard_normal((functions, len(unit)))) for e in emulators], axis=2
-    )
-    z = np.einsum("mij,gmj->gmi", root, observed[0] - drawn)
-    logs = -0.5 * (z**2).sum(axis=2)
+    logs = likelihood.by_function(unit, observed, functions, rng)
     ratio = np.exp(logs - logs.max(axis=0))
     ratio /= ratio.mean(axis=0)
     return ratio / ratio.sum(axis=1, keepdims=True), ratio.mean(axis=1) / ratio.mean()

@@ -156,6 +156,31 @@ class EnsembleLikelihood:
         out[:, inside] = total
         return out
 
+    def by_function(
+        self, unit: np.ndarray, observed: np.ndarray, functions: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Log likelihood, up to a constant at each point, of one ensemble (1, k) under functions of means and shares.
+
+        The functions are drawn from the emulators' uncertainty, jointly at points (m, d); standard deviations are taken
+        as they are. Returns (functions, m).
+        """
+        moments, q = self.moments(unit), len(self.emulators)
+        drawn = np.stack(
+            [p.sample(unit, rng.standard_normal((functions, len(unit)))) for p in self.processes], axis=2
+        )
+        logs = np.zeros((functions, len(unit)))
+        for j, (column, n) in enumerate(self._of_kind("share")):
+            k, logit = np.round(n * observed[0, column]), drawn[:, :, q + j]
+            logs += k * log_expit(logit) + (n - k) * log_expit(-logit)
+        means, _, positions = self._means()
+        if len(positions):
+            _, covariance = self._means_law(moments.mean.T, moments.noise_var.T, observed[0])
+            root = np.linalg.inv(np.linalg.cholesky(covariance))
+            for g, values in enumerate(drawn):
+                centre, _ = self._means_law(values, moments.noise_var.T, observed[0])
+                logs[g] -= 0.5 * (np.einsum("mij,mj->mi", root, observed[0][means] - centre) ** 2).sum(axis=1)
+        return logs
+
     def outside(self, observed: np.ndarray) -> tuple[str, ...]:
         """Sentences on observed statistics (k,) that no location comes near to."""
         said = []

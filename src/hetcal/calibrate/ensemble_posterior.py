@@ -6,10 +6,9 @@ learn from the part of the space that the posterior of the round before leaves, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,9 +86,9 @@ class EnsemblePosterior(Rounds):
     predictive: int = 100
 
     # Statistics are taken as they are, and no realisation is left out.
-    observation: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    alive: ClassVar[None] = None
-    discrepancy: ClassVar[float] = 0.0
+    observation = MappingProxyType({})
+    alive = None
+    discrepancy = 0.0
 
     def __post_init__(self) -> None:
         self._check_counts(COUNTS, optional=("rounds",))
@@ -110,7 +109,7 @@ class EnsemblePosterior(Rounds):
                 )
         if not self.targets:
             raise ValueError("every target has weight 0: give at least one to be fitted a weight above 0")
-        counts = sorted({t.realisations or 0 for t in self.targets})
+        counts = sorted({t.realisations or 0 for t in self.problem.ensemble_targets})
         if len(counts) > 1:
             raise ValueError(
                 f"targets were observed in {' and '.join(map(str, counts))} realisations: they must be of the same runs"
@@ -150,7 +149,7 @@ class EnsemblePosterior(Rounds):
 
     def _ensembles(self, points: np.ndarray) -> list[np.ndarray]:
         """Rows of points (N, d) that make a data set each, in the order of their first."""
-        size = self._realisations
+        size = self.realisations
         location = np.unique(points, axis=0, return_inverse=True)[1].reshape(-1)
         found: list[np.ndarray] = []
         for rows in np.split(np.argsort(location, kind="stable"), np.cumsum(np.bincount(location))[:-1]):
@@ -161,7 +160,7 @@ class EnsemblePosterior(Rounds):
     @property
     def assumed(self) -> str:
         """How the data were observed, in words."""
-        return f"{', '.join(t.name for t in self.targets)} of {self._realisations} realisations"
+        return f"{', '.join(t.name for t in self.targets)} of {self.realisations} realisations"
 
     def _observed(self) -> dict[str, np.ndarray]:
         return {t.name: t.observed[None] for t in self.targets}
@@ -187,5 +186,5 @@ class EnsemblePosterior(Rounds):
         return likelihood.outside(likelihood.summaries(self._observed())[0])
 
     @property
-    def _realisations(self) -> int:
+    def realisations(self) -> int:
         return int(self.targets[0].realisations or 0)

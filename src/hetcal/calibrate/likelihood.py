@@ -131,6 +131,23 @@ class EmulatedLikelihood:
             out += np.log(np.maximum(self.alive.probability(unit), 1e-12))
         return out
 
+    def by_function(
+        self, unit: np.ndarray, observed: np.ndarray, functions: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Log likelihood, up to a constant a point, of one data set (1, k) under functions of the summaries' means.
+
+        The functions are drawn from the emulators' uncertainty, jointly at points (m, d); P(alive) is taken as it is.
+        Returns (functions, m).
+        """
+        emulators = list(self.emulators.values())
+        noise = self.noise(np.stack([e.predict(unit).noise_var for e in emulators], axis=1))
+        root = np.linalg.inv(np.linalg.cholesky(noise))
+        drawn = np.stack(
+            [e.sample_from(unit, rng.standard_normal((functions, len(unit)))) for e in emulators], axis=2
+        )
+        z = np.einsum("mij,gmj->gmi", root, observed[0] - drawn)
+        return -0.5 * (z**2).sum(axis=2)
+
 
 def living(rule: Alive | None, data: dict[str, np.ndarray]) -> np.ndarray:
     """Which data sets are alive by a rule, (n,); None: all.

@@ -177,7 +177,7 @@ class Posterior(Rounds):
         return outside_of_runs(likelihood, self._observed())
 
     @property
-    def _realisations(self) -> int:
+    def realisations(self) -> int:
         return 1
 
     def training_data(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.calibrate.chains import central_intervals
-from hetcal.calibrate.likelihood import EmulatedLikelihood
 from hetcal.calibrate.sampler import sample_posterior  # noqa: F401
 from hetcal.calibrate.study_runs import StudyRuns
 from hetcal.ledger import Ledger
@@ -32,13 +31,13 @@ class PosteriorResult:
 
     Attributes
     ----------
-    method : Posterior
+    method : Posterior or EnsemblePosterior
         The settings, with the problem.
     seed : int
     study : str
         The study's name in the ledger.
     ledger : Ledger
-    likelihood : EmulatedLikelihood
+    likelihood : EmulatedLikelihood or EnsembleLikelihood
     observed : numpy.ndarray
         Summaries of the data, (1, k).
     samples : pandas.DataFrame
@@ -78,7 +77,7 @@ class PosteriorResult:
     seed: int
     study: str
     ledger: Ledger
-    likelihood: EmulatedLikelihood
+    likelihood: Any
     observed: np.ndarray
     samples: pd.DataFrame
     effective: float

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,9 @@ class Rounds(Method[Learning, PosteriorResult]):
     batch: int
     rounds: int | None
     predictive: int
+    observation: Mapping[str, Any]
+    alive: Any
+    discrepancy: float
 
     # What a posterior decides
 
@@ -130,7 +133,7 @@ class Rounds(Method[Learning, PosteriorResult]):
 
     @property
     @abstractmethod
-    def _realisations(self) -> int:
+    def realisations(self) -> int:
         """Runs of one data set."""
 
     def _note(self, samples: pd.DataFrame) -> dict[str, Any]:
@@ -207,7 +210,7 @@ class Rounds(Method[Learning, PosteriorResult]):
 
     def _ask_predictive(self, study: Learning, done: int, seed: int) -> None:
         draws = self._fit(study, done, seed).samples.iloc[: self.predictive]
-        seeds = [simulator_seeds(seed, "predictive", 0, i, self._realisations) for i in range(len(draws))]
+        seeds = [simulator_seeds(seed, "predictive", 0, i, self.realisations) for i in range(len(draws))]
         study.ask(done + 1, "predictive", self.problem.theta(draws), seeds)
 
     def _fit(self, study: Learning, round: int, seed: int) -> Fit:

@@ -8,6 +8,7 @@ parameters move.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -309,7 +310,7 @@ def _choose(X: np.ndarray, T: np.ndarray, location: np.ndarray) -> tuple[np.ndar
 def observe(
     targets: tuple[Observed, ...],
     data: dict[str, np.ndarray],
-    observation: dict[str, Any],
+    observation: Mapping[str, Any],
     discrepancy: float,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ WHERE = {
     "free": "With the runs that are there as data",
     "local": "Near the data",
     "prior": "Over the prior",
+    "box": "Over the part of the prior that the emulators learned",
 }
 
 

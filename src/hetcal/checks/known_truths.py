@@ -1,4 +1,4 @@
-"""Data sets whose truth is known: simulated, or taken from runs that are there, and observed as the data were."""
+"""Data sets whose truth is known: simulated, and observed as the data were."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetcal.calibrate.likelihood import living
-from hetcal.calibrate.posterior import Posterior
+from hetcal.calibrate.rounds import Rounds
 from hetcal.calibrate.summaries import observe
 from hetcal.ensemble import execute
 from hetcal.ledger import Ledger
@@ -17,7 +17,7 @@ from hetcal.simulators.base import split_outputs
 from hetcal.streams import generator, simulator_seeds
 
 # Each level has random streams of its own.
-LEVELS = ("free", "local", "prior")
+LEVELS = ("free", "local", "prior", "box")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class KnownTruths:
     alive : numpy.ndarray
         Which data sets took off, (n,).
     failed : int
-        Runs that gave no data set, left out.
+        Truths whose runs gave no data set, left out.
     """
 
     unit: np.ndarray
@@ -50,34 +50,28 @@ class KnownTruths:
         return KnownTruths(self.unit[chosen], data, self.alive[chosen], self.failed)
 
 
-def observed_runs(
-    method: Posterior,
-    unit: np.ndarray,
-    outputs: dict[str, np.ndarray],
-    rng: np.random.Generator,
-    failed: int = 0,
-) -> KnownTruths:
-    """Data sets made of complete runs, by the observation's law and the stated discrepancy."""
-    data = {t.name: t.compared(outputs[t.output]) for t in method.targets}
-    seen = observe(method.targets, data, method.observation, method.discrepancy, rng)
-    return KnownTruths(unit, seen, living(method.alive, seen), failed)
-
-
-def prior_truths(method: Posterior, n: int, seed: int) -> np.ndarray:
+def prior_truths(method: Rounds, n: int, seed: int) -> np.ndarray:
     """Draws from the prior, in the unit cube, (n, d)."""
     return generator(seed, "recovery", LEVELS.index("prior")).random((n, method.problem.space.dimension))
 
 
+def box_truths(box: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Draws from the part of the prior that lies in a box (2, d) of the unit cube, (n, d)."""
+    return box[0] + (box[1] - box[0]) * generator(seed, "recovery", LEVELS.index("box")).random(
+        (n, box.shape[1])
+    )
+
+
 def simulate_truths(
-    method: Posterior, unit: np.ndarray, level: str, ledger: Ledger, study: str, seed: int, **options: Any
+    method: Rounds, unit: np.ndarray, level: str, ledger: Ledger, study: str, seed: int, **options: Any
 ) -> KnownTruths:
-    """Simulate one run at each point (n, d) of the unit cube, and observe it.
+    """Simulate a data set at each point (n, d) of the unit cube, one run or as many as the data are of, and observe it.
 
     The runs are asked for as a study of their own, so that no posterior learns from them.
 
     Parameters
     ----------
-    method : Posterior
+    method : Rounds
         Says simulator, targets, observation and what is alive.
     unit : numpy.ndarray
     level : str
@@ -92,17 +86,21 @@ def simulate_truths(
     """
     problem, number = method.problem, LEVELS.index(level)
     theta = problem.theta(problem.space.frame(problem.space.from_unit(unit)))
-    seeds = [simulator_seeds(seed, "recovery", number, i, 1) for i in range(len(unit))]
+    runs = method.realisations
+    seeds = [simulator_seeds(seed, "recovery", number, i, runs) for i in range(len(unit))]
+    rows, places = np.concatenate(seeds), np.repeat(np.arange(len(unit)), runs)
     # Truths drawn from another posterior are another study.
     name = f"{study} recovery {hashlib.sha256(theta.tobytes()).hexdigest()[:12]}"
     ledger.ask(name, number, "recovery", problem.simulator, theta, seeds)
-    execute(problem.simulator, theta, np.concatenate(seeds), ledger, **options)
-    status, flat, _ = ledger.lookup(problem.simulator, theta, np.concatenate(seeds))
+    execute(problem.simulator, theta[places], rows, ledger, **options)
+    status, flat, _ = ledger.lookup(problem.simulator, theta[places], rows)
     good = status == "ok"
     if not good.any():
         raise ValueError(
-            f"none of {len(unit)} runs of {problem.simulator.name!r} gave every output: see their errors"
+            f"none of {len(rows)} runs of {problem.simulator.name!r} gave every output: see their errors"
         )
     outputs = split_outputs(problem.simulator.outputs, flat[good])
     rng = generator(seed, "recovery", number, 1)
-    return observed_runs(method, unit[good], outputs, rng, int((~good).sum()))
+    found, data = method.data_sets(unit[places[good]], outputs)
+    seen = observe(method.targets, data, method.observation, method.discrepancy, rng)
+    return KnownTruths(found, seen, living(method.alive, seen), len(unit) - len(found))

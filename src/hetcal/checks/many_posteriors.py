@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood
 from hetcal.calibrate.likelihood import EmulatedLikelihood
 from hetcal.calibrate.sampler import effective_number, importance_sample, normalised
 from hetcal.checks.known_truths import KnownTruths
@@ -60,13 +62,14 @@ class ManyPosteriors:
 
 @one_blas_thread
 def many_posteriors(
-    likelihood: EmulatedLikelihood,
+    likelihood: EmulatedLikelihood | EnsembleLikelihood,
     sets: KnownTruths,
     draws: int,
     rng: np.random.Generator,
     also: np.ndarray | None = None,
     dead: EmulatedLikelihood | None = None,
     summaries: tuple[np.ndarray, np.ndarray] | None = None,
+    box: np.ndarray | None = None,
 ) -> ManyPosteriors:
     """Posterior of each data set, and where its truth lies in it.
 
@@ -75,7 +78,7 @@ def many_posteriors(
 
     Parameters
     ----------
-    likelihood : EmulatedLikelihood
+    likelihood : EmulatedLikelihood or EnsembleLikelihood
     sets : KnownTruths
     draws : int
         Draws among which each truth is ranked.
@@ -87,13 +90,17 @@ def many_posteriors(
         dying out.
     summaries : tuple of numpy.ndarray, optional
         Of the data sets, by `likelihood` and by `dead`, where they must be others than those two learned.
+    box : numpy.ndarray, optional
+        Ends (2, d) of the part of the cube that the prior is cut to.
     """
+    low, high = box if box is not None else np.array([[0.0], [1.0]])
     if summaries is None:
         of_dead = np.empty((len(sets), 0)) if dead is None else dead.summaries(sets.data)
         summaries = likelihood.summaries(sets.data), of_dead
     observed, of_dead = summaries
 
-    def log_density(unit: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def log_density(points: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        unit = low + (high - low) * points
         out = np.empty((len(rows), len(unit)))
         living = sets.alive[rows]
         if living.any():
@@ -105,8 +112,8 @@ def many_posteriors(
                 out[~living] = dead.log_likelihood(unit, of_dead[rows[~living]])
         return out if also is None else out + likelihood.log_likelihood(unit, also)
 
-    def of_one(i: int, unit: np.ndarray) -> np.ndarray:
-        return log_density(unit, np.array([i]))[0]
+    def of_one(i: int, points: np.ndarray) -> np.ndarray:
+        return log_density(points, np.array([i]))[0]
 
     t, d = sets.unit.shape
     grid = sobol_points(d, min(max(_EACH * t, _FEWEST), _MOST, max(_VALUES // t, _FEWEST)), rng)
@@ -116,7 +123,7 @@ def many_posteriors(
     ranks = np.empty((t, d), dtype=int)
     for i, truth in enumerate(sets.unit):
         points, log_weight = importance_sample(grid, first[i], partial(of_one, i), rng, _POINTS, _ENOUGH)
-        weight = normalised(log_weight)
+        points, weight = low + (high - low) * points, normalised(log_weight)
         effective[i] = effective_number(weight)
         mean[i] = weight @ points
         below[i] = weight @ (points < truth)
@@ -124,7 +131,7 @@ def many_posteriors(
     return ManyPosteriors(mean, below, ranks, effective)
 
 
-def _log_death(likelihood: EmulatedLikelihood, unit: np.ndarray) -> np.ndarray:
+def _log_death(likelihood: Any, unit: np.ndarray) -> np.ndarray:
     """Log probability of dying out, up to a constant where no run did; (m,)."""
     if likelihood.alive is None:
         return np.zeros(len(unit))

@@ -26,8 +26,8 @@ class Predictive:
     table : pandas.DataFrame
         One row a thing looked at: target; kind ("datum", "statistic", or "held out" for either of a target of
         weight 0); name ("day 12", "peak", "" for a single number); observed; median, low and high (90 %) of what fresh
-        data sets at posterior draws would have shown; p, two-sided, ties counted half; adjusted, the same for all rows at
-        once: the chance that a right model shows any deviation as large; prior_p, two-sided, among the runs of the
+        data sets at posterior draws would have shown; p, two-sided, ties counted half; adjusted, the same for all rows
+        at once: the chance that a right model shows any deviation as large; prior_p, two-sided, among the runs of the
         first design, NaN where no data sets are spread as the prior is.
     bands : dict of pandas.DataFrame
         By target, one row a datum: name, observed, median, low_50, high_50, low_90, high_90 (pointwise), low_all and
@@ -85,11 +85,12 @@ def predictive_checks(result: Any, discrepancy: float | None = None) -> Predicti
 
     Runs are made into data sets as the data are, one each or an ensemble of runs together, and observed as the data
     were: by the observation's law, with the method's discrepancy, and only where alive by its rule. The first design
-    gives data sets where its locations have as many seeds as one needs. What is looked at: every datum, and of a series its total, peak, day of the peak, day by which half is
-    reached, steepest fall, total of the last third, ups and downs from day to day, and how far all days
-    together are from the middle of the runs (Mahalanobis). Give a target of weight 0 with a
-    ``statistic`` to look at something else. p of posterior-predictive checks of fitted data is on the high side, since
-    the posterior has seen the data (Gelman, Meng and Stern 1996); that of held-out data and under the prior is not.
+    gives data sets where its locations have as many seeds as one needs. What is looked at: every datum, and of a series
+    its total, peak, day of the peak, day by which half is reached, steepest fall, total of the last third, ups and
+    downs from day to day, and how far all days together are from the middle of the runs (Mahalanobis). Give a target of
+    weight 0 with a ``statistic`` to look at something else. p of posterior-predictive checks of fitted data is on the
+    high side, since the posterior has seen the data (Gelman, Meng and Stern 1996); that of held-out data and under the
+    prior is not.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood
 from hetcal.calibrate.likelihood import EmulatedLikelihood, living
 from hetcal.calibrate.posterior_result import PosteriorResult
 from hetcal.calibrate.study_runs import StudyRuns, speaker
@@ -20,7 +21,7 @@ from hetcal.checks.coverage import (
     sentences,
 )
 from hetcal.checks.kept import keep_recovery
-from hetcal.checks.known_truths import LEVELS, KnownTruths, prior_truths, simulate_truths
+from hetcal.checks.known_truths import LEVELS, KnownTruths, box_truths, prior_truths, simulate_truths
 from hetcal.checks.many_posteriors import ManyPosteriors, many_posteriors
 from hetcal.emulators.hetgp import HetGP
 from hetcal.streams import check_seed, generator
@@ -39,9 +40,9 @@ class RecoveryTest:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row a level (free, local, prior), stratum ("all", or "took off": data sets that are alive) and parameter:
-        n data sets; cover50 and cover90, shares of truths inside of the central intervals, each with low and high,
-        between which right intervals come to lie in 95 % of tests; inside, whether the ranks' distribution stays in
+        One row a level (free, local, prior or box), stratum ("all", or "took off": data sets that are alive) and
+        parameter: n data sets; cover50 and cover90, shares of truths inside of the central intervals, each with low and
+        high, between which right intervals come to lie in 95 % of tests; inside, whether the ranks' distribution stays in
         its simultaneous 95 % envelope, and p, the chance that right ranks stray as far; bias and rmse of the
         posterior mean in prior standard deviations, on the scale of prior probability (an rmse of 1: nothing
         learned); power, the probability that intervals which claim 90 % and cover 75 % are found with this n;
@@ -110,6 +111,12 @@ def recovery_test(
       given both data sets, the real and the simulated: ranks of truths from a posterior are uniform only then;
     - prior: n truths drawn from the prior and simulated afresh.
 
+    Data that are statistics of an ensemble are simulated as such, as many runs a truth as the data are of, which are
+    made afresh on every level: there is no level free. Their emulators only learn the part of the space that the rounds
+    look at, a box around the posterior; elsewhere the likelihood is 0, and truths over the whole prior would test
+    nothing but that. So level prior is replaced by level box: n truths drawn from the prior within the box. The
+    posteriors that they are compared with have that prior too, so ranks of right ones are uniform.
+
     One set of emulators serves all of them. Data sets that died out have summaries and emulators of their own; where
     too few runs did, they are explained by the probability of that alone.
 
@@ -162,25 +169,31 @@ def recovery_test(
     rows = generator(seed, "recovery", LEVELS.index("local")).integers(
         len(post.samples), size=min(_LOCAL, -(-n // 2))
     )
-    truths = {
-        "local": space.to_unit(post.samples.to_numpy()[rows]),
-        "prior": prior_truths(method, n, seed),
-    }
+    truths = {"local": space.to_unit(post.samples.to_numpy()[rows])}
     sets, found, notes = {}, {}, []
     dead = method.fit_dead(post.ledger, post.seed)
-    free = _first_runs(post, dead, n, seed)
-    if free is None:
-        notes.append("The runs that are there are not spread as the prior is, so they do not serve as data.")
+    box = post.likelihood.box if isinstance(post.likelihood, EnsembleLikelihood) else None
+    if box is not None:
+        truths["box"] = box_truths(box, n, seed)
     else:
-        sets["free"], found["free"] = free[0], _from_other_locations(post, *free, dead, seed)
-    for level, also in (("local", post.observed), ("prior", None)):
+        truths["prior"] = prior_truths(method, n, seed)
+        free = _first_runs(post, dead, n, seed)
+        if free is None:
+            notes.append(
+                "The runs that are there are not spread as the prior is, so they do not serve as data."
+            )
+        else:
+            sets["free"], found["free"] = free[0], _from_other_locations(post, *free, dead, seed)
+    for level in truths:
+        also = post.observed if level == "local" else None
         sets[level] = simulate_truths(method, truths[level], level, post.ledger, post.study, seed, **options)
         rng = generator(seed, "recovery", LEVELS.index(level), 2)
-        found[level] = many_posteriors(post.likelihood, sets[level], DRAWS, rng, also, dead)
+        found[level] = many_posteriors(post.likelihood, sets[level], DRAWS, rng, also, dead, box=box)
     for level, there in found.items():
         where, unresolved = WHERE[level], int((~there.resolved).sum())
         if sets[level].failed:
-            notes.append(f"{where}, {sets[level].failed} runs failed and are left out.")
+            of = "runs" if method.realisations == 1 else "ensembles of runs"
+            notes.append(f"{where}, {sets[level].failed} {of} failed and are left out.")
         if unresolved:
             notes.append(f"{where}, {unresolved} posteriors are too narrow to be computed and are left out.")
         sets[level], found[level] = sets[level].rows(there.resolved), there.rows(there.resolved)

@@ -51,7 +51,8 @@ class Seen:
 def see(result: Any, runs: dict[str, Any], discrepancy: dict[str, float], stream: int) -> Seen:
     """Observe runs as the data were, with a discrepancy by target, and keep what is alive by the method's rule.
 
-    Data sets of which something is not finite are left out. The same stream gives the same errors, whatever the discrepancy.
+    Data sets of which something is not finite are left out. The same stream gives the same errors, whatever the
+    discrepancy.
 
     Examples
     --------

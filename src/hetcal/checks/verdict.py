@@ -75,9 +75,9 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
     """Judge a posterior by its predictive checks.
 
     *Fits*: no check fails. Checks are the posterior-predictive ones of `predictive_checks`, with p adjusted for their
-    number, at 4 % together; the distance of the fitted data from the runs of the first design, at 0.5 %; and what
-    `PosteriorResult.outside` says, at 0.5 %. A model that is right is therefore told so in at least 95 % of data sets;
-    more often (measured: 97.5 %), since a posterior has seen the data that it predicts.
+    number, at 4 % together; the distance of the fitted data from the runs of the first design, at 0.5 %, where these
+    make data sets; and what `PosteriorResult.outside` says, at 0.5 %. A model that is right is therefore told so in at
+    least 95 % of data sets; more often (measured: 97.5 %), since a posterior has seen the data that it predicts.
 
     *Fits with discrepancy*: some fail for the model taken as right, but the discrepancy stated by the method carries
     them, or a modest one would. Modest is a standard deviation, on the stabilised scale (roots of counts), of no more
@@ -121,7 +121,7 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
         reasons.append(
             f"only {right.n} fresh runs are like the data: bands are rough; run more with predictive=500"
         )
-    if not right.first.n:
+    if not len(result.prior_runs()["theta"]):
         reasons.append(
             "no runs are spread as the prior is: whether the data are far from all of them is not checked"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import linalg, special
 
 from hetcal.emulators.base import Prediction
-from hetcal.emulators.gaussian_process import correlation
+from hetcal.emulators.gaussian_process import correlation, square_root
 
 _SCALES = (1.0, 4.0, 16.0, 64.0)
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -59,6 +59,10 @@ class BernoulliGP:
         """Posterior covariance of the logit between points (m1, d) and (m2, d); (m1, m2)."""
         prior = self.scale * correlation(X1, X2, np.full(X1.shape[1], self.length), _COVARIANCE)
         return prior - self._whiten(X1)[1].T @ self._whiten(X2)[1]
+
+    def sample(self, X: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Joint draws of the logit at points (m, d) from standard normals (n, m); (n, m)."""
+        return self.predict_logit(X).mean + normals @ square_root(self.covariance_between(X, X)).T
 
     def _whiten(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Covariance (m, n) with the locations, and the same divided by the root of the data's, (n, m)."""
