@@ -78,6 +78,8 @@ def test_common_seeds_pair_parameter_sets_and_streams_differ():
     other = found.simulate(outbreak, [[5.0], [5.0]], replicates=3, stream=1)["cases"]
     assert not np.array_equal(own[0], own[1]) and np.array_equal(paired[0], paired[1])
     assert not np.array_equal(own, other)
+    given = found.simulate(outbreak, [[5.0]], replicates=[3, 4])["cases"]
+    assert np.array_equal(given[0, 1], outbreak({"rate": 5.0}, 4)["cases"])
     assert not np.array_equal(own, answers(seed=2).simulate(outbreak, [[5.0], [5.0]], replicates=3)["cases"])
 
 

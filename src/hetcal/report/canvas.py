@@ -19,6 +19,7 @@ SURFACE = "viridis"
 
 # Narrow figures with large letters: a phone shows them at two thirds of this size.
 WIDTH, HEIGHT, DPI = 5.2, 3.7, 160
+COLOURS = 192  # of a picture
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
@@ -88,7 +89,17 @@ def picture(
         paint(figure.add_subplot())
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=DPI, metadata={"Software": None})
-    return Picture(name, held.getvalue(), alt, caption)
+    return Picture(name, _smaller(held), alt, caption)
+
+
+def _smaller(png: io.BytesIO) -> bytes:
+    """The picture with a palette of its own colours, which takes a third of the bytes."""
+    from PIL import Image
+
+    held = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(held, "PNG", optimize=True)
+    return held.getvalue()
 
 
 def spans_magnitudes(values: np.ndarray) -> bool:

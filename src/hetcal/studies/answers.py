@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.ensemble import execute
-from hetcal.frames import theta_array
+from hetcal.frames import seed_array, theta_array
 from hetcal.simulators import fingerprint, split_outputs
 from hetcal.streams import simulator_seeds
 
 if TYPE_CHECKING:
-    from hetcal.calibrate import CalibrationResult, PosteriorResult
+    from hetcal.calibrate import CalibrationResult, CascadeResult, PosteriorResult
     from hetcal.decisions import Scenarios
     from hetcal.report import Exhibit
 
@@ -26,7 +26,7 @@ class Answers:
 
     Attributes
     ----------
-    result : CalibrationResult or PosteriorResult
+    result : CalibrationResult, CascadeResult or PosteriorResult
         Of the study's method.
     posterior : PosteriorResult or None
         Of the study's posterior, or of a method that is one.
@@ -41,13 +41,13 @@ class Answers:
     True
     """
 
-    result: CalibrationResult | PosteriorResult
+    result: CalibrationResult | CascadeResult | PosteriorResult
     posterior: PosteriorResult | None
     scenarios: Scenarios | None
     exhibits: tuple[Exhibit, ...] = ()
 
     def simulate(
-        self, simulator: Any, design: Any, replicates: int, stream: int = 0, common: bool = False
+        self, simulator: Any, design: Any, replicates: Any, stream: int = 0, common: bool = False
     ) -> dict[str, np.ndarray]:
         """Runs for an exhibit, kept in the study's ledger: those that are there are not made again.
 
@@ -59,8 +59,8 @@ class Answers:
             The study's or another.
         design : DataFrame or array_like, shape (n, d)
             Parameter sets in natural units; an array in the order of the simulator's parameters.
-        replicates : int
-            Seeds a parameter set.
+        replicates : int or array_like of int
+            Seeds a parameter set; or the seeds themselves, those of a reference, which all sets then share.
         stream : int
             Exhibits of different streams have different seeds.
         common : bool
@@ -73,17 +73,18 @@ class Answers:
         """
         columns = list(simulator.parameters)
         theta = theta_array(design[columns] if hasattr(design, "columns") else design, columns)
-        seeds = np.stack(
-            [
-                simulator_seeds(self.result.seed, "exhibits", stream, 0 if common else i, replicates)
-                for i in range(len(theta))
-            ]
-        )
+        if np.ndim(replicates):
+            seeds = np.tile(seed_array(replicates), (len(theta), 1))
+        else:
+            each = (0 if common else location for location in range(len(theta)))
+            seeds = np.stack(
+                [simulator_seeds(self.result.seed, "exhibits", stream, i, replicates) for i in each]
+            )
         digest = hashlib.sha256(fingerprint(simulator).encode() + theta.tobytes() + seeds.tobytes())
         ledger = self.result.ledger
         # Asked for, so that no study takes them for runs that were brought in.
         ledger.ask(f"exhibits/{digest.hexdigest()[:16]}", stream, "exhibits", simulator, theta, list(seeds))
-        rows = np.repeat(theta, replicates, axis=0)
+        rows = np.repeat(theta, seeds.shape[1], axis=0)
         execute(simulator, rows, seeds.ravel(), ledger)
         _, flat, _ = ledger.lookup(simulator, rows, seeds.ravel())
         outputs = split_outputs(simulator.outputs, flat)
