@@ -67,7 +67,9 @@ def bound(numbers: np.ndarray, arrivals: np.ndarray | None = None) -> Bound:
     n = runs.shape[1]
     differences = np.stack([(runs[1 + 2 * j] - runs[2 + 2 * j]) / (2 * STEPS[j]) for j in range(3)], axis=2)
     slopes = differences.mean(axis=0)
-    precision = REALISATIONS * np.linalg.inv(np.cov(runs[0].T))
+    # An inverse of a covariance that is estimated is too large on average (Hartlap, Simon and Schneider 2007).
+    unbiased = (n - runs.shape[2] - 2) / (n - 1)
+    precision = REALISATIONS * unbiased * np.linalg.inv(np.cov(runs[0].T))
     around = differences - slopes
     noise = np.einsum("nsa,st,ntb->ab", around, precision, around, optimize=True) / (n - 1) / n
     spread = np.linalg.inv(slopes.T @ precision @ slopes - noise)
