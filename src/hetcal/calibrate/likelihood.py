@@ -53,6 +53,11 @@ class EmulatedLikelihood:
     correlation: np.ndarray
     alive: BernoulliGP | None
 
+    @property
+    def box(self) -> None:
+        """The emulators know the whole cube."""
+        return None
+
     def noise(self, noise_var: np.ndarray) -> np.ndarray:
         """Covariance of the summaries of one run from their variances (m, k); (m, k, k)."""
         sd = np.sqrt(noise_var)

@@ -222,7 +222,9 @@ class Rounds(Method[Learning, PosteriorResult]):
         known = study.ledger.checkpoints(study.study)
         likelihood = self._learn(study, round, seed, known.get(f"round {round - 1}", {}))
         summaries = likelihood.summaries(self._observed())
-        samples, effective = sample_posterior(likelihood, self.problem.space, summaries, seed)
+        samples, effective = sample_posterior(
+            likelihood, self.problem.space, summaries, seed, box=likelihood.box
+        )
         study.seconds["fitting"] += time.perf_counter() - began
         study.fits = {round: Fit(likelihood, summaries, samples, effective)}
         if f"round {round}" not in known:

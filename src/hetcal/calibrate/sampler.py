@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.calibrate.likelihood import EmulatedLikelihood
 from hetcal.designs import sobol_points
 from hetcal.parameters import Space
 from hetcal.streams import generator
@@ -33,22 +32,31 @@ _EDGE = 7.0
 
 
 def sample_posterior(
-    likelihood: EmulatedLikelihood, space: Space, observed: np.ndarray, seed: int, n: int = 4000
+    likelihood: Any,
+    space: Space,
+    observed: np.ndarray,
+    seed: int,
+    n: int = 4000,
+    box: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, float]:
     """Equally weighted draws from the posterior given observed summaries (1, k), and their effective number.
 
     By importance sampling in rounds. The draws are in random order. Warns where they are worth fewer than 400
     independent ones. (emcee's walkers, tried where rounds ended below that, did not get through those either.)
+
+    A box, ends (2, d) in the unit cube, is for a likelihood that is 0 outside of it: points are then spread over the
+    box, where they would else hardly meet it.
     """
     rng = generator(seed, "emulator", 2)
+    low, high = np.array([[0.0], [1.0]]) if box is None else box
 
-    def log_likelihood(unit: np.ndarray) -> np.ndarray:
-        return likelihood.log_likelihood(unit, observed)[0]
+    def log_likelihood(points: np.ndarray) -> np.ndarray:
+        return likelihood.log_likelihood(low + (high - low) * points, observed)[0]
 
     points = sobol_points(space.dimension, _POINTS, rng)
     points, log_weight = importance_sample(points, log_likelihood(points), log_likelihood, rng, _POINTS, n)
     weight = normalised(log_weight)
-    draws = points[systematic(weight, n, rng)]
+    draws = low + (high - low) * points[systematic(weight, n, rng)]
     effective = min(effective_number(weight), float(n))
     if effective < LEAST_EFFECTIVE:
         warnings.warn(

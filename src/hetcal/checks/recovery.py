@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood
 from hetcal.calibrate.likelihood import EmulatedLikelihood, living
 from hetcal.calibrate.posterior_result import PosteriorResult
 from hetcal.calibrate.study_runs import StudyRuns, speaker
@@ -41,8 +40,9 @@ class RecoveryTest:
     ----------
     table : pandas.DataFrame
         One row a level (free, local, prior or box), stratum ("all", or "took off": data sets that are alive) and
-        parameter: n data sets; cover50 and cover90, shares of truths inside of the central intervals, each with low and
-        high, between which right intervals come to lie in 95 % of tests; inside, whether the ranks' distribution stays in
+        parameter: n data sets; cover50 and cover90, shares of truths inside of the central intervals, each
+        with low and high, between which right intervals come to lie in 95 % of tests; inside, whether the
+        ranks' distribution stays in
         its simultaneous 95 % envelope, and p, the chance that right ranks stray as far; bias and rmse of the
         posterior mean in prior standard deviations, on the scale of prior probability (an rmse of 1: nothing
         learned); power, the probability that intervals which claim 90 % and cover 75 % are found with this n;
@@ -172,7 +172,7 @@ def recovery_test(
     truths = {"local": space.to_unit(post.samples.to_numpy()[rows])}
     sets, found, notes = {}, {}, []
     dead = method.fit_dead(post.ledger, post.seed)
-    box = post.likelihood.box if isinstance(post.likelihood, EnsembleLikelihood) else None
+    box = post.likelihood.box
     if box is not None:
         truths["box"] = box_truths(box, n, seed)
     else:
