@@ -194,14 +194,14 @@ def test_coverage_tells_right_intervals_from_narrow_ones():
 
 
 def test_what_is_there_is_not_computed_again(tmp_path, capsys):
-    compute = partial(bound.bound_rows, folder=tmp_path, batch=30, most=30)
+    compute = partial(bound.bound_rows, folder=tmp_path, batch=40, most=40)
     part = reproduce_measles.Part("bound", ("truth",), [(0,), (1,)], compute)
     reproduce_measles.compute(tmp_path, part, reproduce_measles.todo(tmp_path, part)[:1], 1)
     assert reproduce_measles.todo(tmp_path, part) == [(1,)]
     before = (tmp_path / "bound_0.npz").stat().st_mtime_ns
     reproduce_measles.compute(tmp_path, part, reproduce_measles.todo(tmp_path, part), 1)
     rows = reproduce_measles.read(tmp_path, part)
-    assert rows["truth"].tolist() == [0, 0, 1, 1] and (rows["seeds"] == 30).all()
+    assert rows["truth"].tolist() == [0, 0, 1, 1] and (rows["seeds"] == 40).all()
     assert not reproduce_measles.todo(tmp_path, part)
     assert (tmp_path / "bound_0.npz").stat().st_mtime_ns == before
     assert "bound (1,)" in capsys.readouterr().out
