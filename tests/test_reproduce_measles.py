@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, ndtr
 from scipy.stats import binom
 
 from hetcal.studies.three_cluster_variants import published
@@ -43,7 +44,7 @@ def test_the_bound_of_known_laws_is_that_of_their_formula():
     for j, step in enumerate(bound.STEPS):
         steps[1 + 2 * j, j], steps[2 + 2 * j, j] = step, -step
     u, z = rng.random(n), rng.standard_normal((2, n))
-    p = 0.3 + 0.21 * steps @ logit
+    p = expit(np.log(3 / 7) + steps @ logit)
     numbers = np.stack(
         [u < p[:, None], (steps @ at_attack)[:, None] + 2e-4 * z[0], (steps @ at_peak)[:, None] + 2 * z[1]],
         axis=2,
@@ -63,6 +64,9 @@ def test_noise_in_the_slopes_is_not_taken_for_information():
     for j in range(3):
         numbers[1 + 2 * j, :, j] += step
         numbers[2 + 2 * j, :, j] -= step
+    # The first is whether something happens: as much moved in its own standard deviations.
+    moved = np.array([0, step, -step, 0, 0, 0, 0])
+    numbers[:, :, 0] = rng.random((7, n)) < 0.5 + 0.5 * moved[:, None]
     nothing = rng.standard_normal((7, n, 400))
     plain, more = bound.bound(numbers), bound.bound(numbers, nothing)
     seeming = (more.slopes[4:] ** 2).sum(axis=0) * bound.STEPS**2 / step**2
@@ -180,8 +184,6 @@ def test_errors_of_the_bounds_size_have_ratio_one_and_better_ones_are_found_bett
 def test_coverage_tells_right_intervals_from_narrow_ones():
     rng, n = np.random.default_rng(3), 200
     rows = pd.DataFrame({"what": "six statistics", "learned": 0, "runs": 1200}, index=range(n))
-    from scipy.special import ndtr
-
     for name, sd in zip(setting.NAMES, (1.0, 1.0, 0.5), strict=True):
         error = rng.standard_normal(n)
         rows = rows.assign(**{f"error {name}": error, f"sd {name}": sd, f"below {name}": ndtr(-error / sd)})

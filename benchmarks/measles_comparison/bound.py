@@ -59,6 +59,9 @@ def bound(numbers: np.ndarray, arrivals: np.ndarray | None = None) -> Bound:
     same runs say twice counts once. Noise in the slopes adds to the information on average: that is subtracted.
     """
     invaded, attack, peak = (numbers[:, :, j] for j in range(3))
+    # A share is nearly straight as its logit: steps as large as its noise asks for stay local.
+    p = np.clip(invaded.mean(axis=1, keepdims=True), 0.5 / invaded.shape[1], 1 - 0.5 / invaded.shape[1])
+    invaded = p[0] * (1 - p[0]) * (np.log(p / (1 - p)) + (invaded - p) / (p * (1 - p)))
     mean, sd = peak.mean(axis=1, keepdims=True), peak.std(axis=1, keepdims=True)
     each = [invaded, attack, peak, sd + ((peak - mean) ** 2 - sd**2) / (2 * sd)]
     runs = np.stack(each, axis=2)

@@ -147,8 +147,9 @@ def coverage_rows(
     truth, rows = true_coordinates(0), []
     for i, each in enumerate(references):
         seen = posterior(each, rounds, kept)._observed()
+        likelihood, space = result.likelihood, method.problem.space
         samples, effective = sample_posterior(
-            result.likelihood, method.problem.space, result.likelihood.summaries(seen), number(0, 1000 + i)
+            likelihood, space, likelihood.summaries(seen), number(0, 1000 + i), box=likelihood.box
         )
         at = coordinates(samples)
         row: dict[str, Any] = {"what": "with arrivals" if arrivals else "six statistics", "learned": learned}
