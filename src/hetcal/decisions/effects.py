@@ -29,6 +29,8 @@ class Effects:
         Of each draw's mean outcomes to the first arm's, (n, A).
     means : numpy.ndarray
         Draws of the expected differences given the parameters, (m, n, A).
+    levels : numpy.ndarray
+        Draws of the expected outcomes given the parameters, (m, n, A).
     best : numpy.ndarray
         Each arm's share in being best, for each of `means`, (m, n, A).
     sign : int
@@ -40,6 +42,7 @@ class Effects:
     values: np.ndarray
     differences: np.ndarray
     means: np.ndarray
+    levels: np.ndarray
     best: np.ndarray
     sign: int
     least: float
@@ -111,11 +114,17 @@ def estimate_effects(
     single = values - values[:, :, :1]
     differences = np.nanmean(single, axis=1)
     count = complete[rows].sum(axis=1)
-    deviations = np.nan_to_num(single - differences[:, np.newaxis])[:, :, 1:]
-    squares = np.einsum("nsi,nsj->nij", deviations, deviations)
-    rng = generator(seed, "scenarios", 1)
     features = spline_features(theta[rows])
-    means = conditional_means(features, differences[:, 1:], count, squares, _DRAWS, rng)
+
+    def expected(of_runs: np.ndarray, of_draws: np.ndarray, stream: int) -> np.ndarray:
+        deviations = np.nan_to_num(of_runs - of_draws[:, np.newaxis])
+        squares = np.einsum("nsi,nsj->nij", deviations, deviations)
+        return conditional_means(
+            features, of_draws, count, squares, _DRAWS, generator(seed, "scenarios", stream)
+        )
+
+    levels = expected(values, np.nanmean(values, axis=1), 5)
+    means = expected(single[:, :, 1:], differences[:, 1:], 1)
     means = np.concatenate([np.zeros((*means.shape[:2], 1)), means], axis=2)
     return Effects(
         rows,
@@ -123,6 +132,7 @@ def estimate_effects(
         values,
         differences,
         means,
+        levels,
         share_best(sign * means, least),
         sign,
         least,

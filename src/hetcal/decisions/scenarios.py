@@ -27,7 +27,8 @@ class Scenarios:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row a scenario: mean outcome; low and high of a single outbreak; effect against the first scenario (mean
+        One row a scenario: mean outcome; low and high of a single outbreak; expected_low and expected_high, the
+        interval of the expected outcome over the posterior of the parameters; effect against the first scenario (mean
         difference) with its simulation error effect_se; effect_low and effect_high, the interval of the expected effect
         over the posterior of the parameters; single_low and single_high, that of the difference in a single outbreak;
         best, the posterior probability that no scenario has a better expectation, with its simulation error best_se;
@@ -268,6 +269,8 @@ def _result(
     single = complete - complete[:, :1]
     expected = effects.means.reshape(-1, len(names))
     low, high = np.quantile(complete, ends, axis=0)
+    levels = effects.levels.reshape(-1, len(names)).clip(complete.min(), complete.max())
+    expected_low, expected_high = np.quantile(levels, ends, axis=0)
     effect_low, effect_high = np.quantile(expected, ends, axis=0)
     single_low, single_high = np.quantile(single, ends, axis=0)
     table = pd.DataFrame(
@@ -276,6 +279,8 @@ def _result(
             "mean": complete.mean(axis=0),
             "low": low,
             "high": high,
+            "expected_low": expected_low,
+            "expected_high": expected_high,
             "effect": effects.mean,
             "effect_se": effects.standard_error,
             "effect_low": effect_low,

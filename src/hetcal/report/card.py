@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hetcal.report import summary_words
 from hetcal.report.findings import versions
 from hetcal.report.tables import Table
 from hetcal.report.words import data_of, listed, number, percent
@@ -19,25 +20,19 @@ _WORTH = 0.95  # an interval that would shrink to more than this share of its wi
 
 def report_card(findings: PosteriorFindings) -> Table:
     """What was run, emulated, assumed and checked, each with a judgement."""
-    result, likelihood = findings.result, findings.result.likelihood
+    result = findings.result
     failed = int((findings.runs["status"] == "failed").sum())
     bad = findings.diagnostics[findings.diagnostics["verdict"] == "bad"]
-    summaries = likelihood.summaries
     rows = [
         ["run", _runs(findings), "look" if failed else "good"],
-        [
-            "summaries",
-            "; ".join(f"{name}: R2 {summaries.r2[name]:.2f}" for name in summaries.names)
-            + (f"; none of its own for {listed(summaries.dropped)}" if summaries.dropped else ""),
-            "look" if summaries.dropped else "good",
-        ],
+        findings.words.card_row(findings),
         [
             "emulators",
             f"{len(bad)} of {len(findings.diagnostics)} leave-one-out checks fail"
             + (f" ({listed(sorted(set(bad['emulator'])))})" if len(bad) else ""),
             "bad" if len(bad) else "good",
         ],
-        ["assumed", _assumed(findings), ""],
+        ["assumed", findings.words.assumed(findings), ""],
         [
             "draws",
             f"{number(result.effective)} effective draws",
@@ -58,20 +53,6 @@ def _runs(findings: PosteriorFindings) -> str:
     checked = f" ({fresh:,} of them at draws from the posterior, to check it)" if fresh else ""
     sets = len(runs[names].drop_duplicates())
     return f"{len(runs):,} runs at {sets:,} parameter sets{checked}, {failed:,} failed"
-
-
-def _assumed(findings: PosteriorFindings) -> str:
-    method = findings.result.method
-    laws = [
-        f"{data_of(t)} observed by {method.observation[t.name]!r}"
-        if t.name in method.observation
-        else f"{data_of(t)} observed without error"
-        for t in method.targets
-    ]
-    lacking = (
-        f"a discrepancy of {method.discrepancy}" if method.discrepancy else "no discrepancy (the model right)"
-    )
-    return f"{listed(laws)}; {lacking}; the priors of the table of parameters"
 
 
 def _self_test(findings: PosteriorFindings) -> list[str]:
@@ -136,26 +117,15 @@ def methods_paragraph(findings: PosteriorFindings) -> str:
     """
     result, likelihood = findings.result, findings.result.likelihood
     method, model, known = result.method, result.problem.simulator, versions()
-    summaries = likelihood.summaries
     kinds = {e.choice.chosen for e in likelihood.emulators.values() if e.choice is not None}
+    package = f"Binois, Gramacy and Ludkovski 2018; R package hetGP {known.get('hetGP', '')}".rstrip()
     sentences = [
         f"We calibrated {model.name} (version {model.version}, fingerprint {fingerprint(model)[:12]}) with "
         f"{_parameters(result.problem.space.dimension)} to {listed([data_of(t) for t in method.targets])}, using "
         f"{_runs(findings)}; every parameter set had random seeds of its own.",
-        f"We assumed {_assumed(findings)}.",
-        "Outputs were brought to stable variance and summarised by regressing each parameter on them (Fearnhead and "
-        f"Prangle 2012), with cross-validated R2 of "
-        f"{listed([f'{summaries.r2[n]:.2f} ({n})' for n in summaries.names])}.",
-        f"Each summary was emulated by a Gaussian process with {listed(sorted(kinds))} noise (Binois, Gramacy and "
-        f"Ludkovski 2018; R package hetGP {known.get('hetGP', '')}".rstrip()
-        + "), and the residual correlation of the "
-        "summaries of one run was pooled over parameter sets; the likelihood adds the emulators' own uncertainty.",
+        f"We assumed {findings.words.assumed(findings)}.",
+        *findings.words.methods(findings, listed(sorted(kinds)) if kinds else "", package),
     ]
-    if likelihood.alive is not None:
-        sentences.append(
-            "Whether a run was alive by the rule stated was emulated by a Bernoulli Gaussian process; summaries are "
-            "conditional on it."
-        )
     sentences.append(
         f"Runs were placed where the likelihood was uncertain in the middle of the posterior ({result.stopped})."
         if len(result.history) > 1
@@ -233,8 +203,8 @@ def _more_runs(findings: PosteriorFindings) -> tuple[float, list[str]]:
     widths = findings.narrowed_by_runs
     return min(widths.values()), [
         "more runs (locations and replicates)",
-        f"{_narrows(widths)}, as far as the emulators know their own error; summaries learned from more runs may be "
-        "better too",
+        f"{_narrows(widths)}, as far as the emulators know their own error"
+        + ("; summaries learned from more runs may be better too" if findings.words is summary_words else ""),
         "raise rounds=: placement decides between new parameter sets and more seeds at known ones",
     ]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from hetcal.parameters import Parameter
     from hetcal.report.posterior_findings import PosteriorFindings
-    from hetcal.targets import Target
+    from hetcal.observed import Observed
 
 _SHOWN = 4  # parameters whose pairs are drawn where there are more
 _DOTS = 1000
@@ -40,18 +40,24 @@ LEVELS = {
     "free": "runs that are there, their location forgotten by the emulators",
     "local": "truths drawn from the posterior",
     "prior": "truths drawn from the prior",
+    "box": "truths drawn from the part of the prior that the emulators learned",
 }
 
 
 def bands(findings: PosteriorFindings) -> list[Picture]:
     """Data of each target with what fresh runs at posterior draws show."""
+    return [] if findings.predictive is None else bands_of(findings, list(findings.predictive.bands))
+
+
+def bands_of(findings: PosteriorFindings, names: list[str]) -> list[Picture]:
+    """`bands` of some of the targets."""
     predictive = findings.predictive
-    if predictive is None:
-        return []
-    targets = {target.name: target for target in findings.result.problem.run_targets}
+    assert predictive is not None
+    targets = {target.name: target for target in findings.result.problem.targets}
     files = file_names(list(predictive.bands))
     pictures = []
-    for name, table in predictive.bands.items():
+    for name in names:
+        table = predictive.bands[name]
         missed = table[(table["observed"] < table["low_all"]) | (table["observed"] > table["high_all"])]
         named = listed(missed["name"].tolist()) if 0 < len(missed) <= 6 and len(table) > 1 else ""
         outside = _outside(len(missed), len(table))
@@ -60,8 +66,9 @@ def bands(findings: PosteriorFindings) -> list[Picture]:
             picture(
                 f"predictive-{files[name]}",
                 f"{data_of(targets[name])} and what the posterior predicts; {outside}.",
-                f"{capital(data_of(targets[name]))}: data and what {predictive.n} fresh runs at draws from the "
-                f"posterior show; {outside}{f' ({named})' if named else ''}.{held}",
+                f"{capital(data_of(targets[name]))}: data and what {predictive.n} fresh "
+                f"{findings.words.FRESH} at draws from the posterior show; {outside}"
+                f"{f' ({named})' if named else ''}.{held}",
                 partial(_band, table=table, target=targets[name]),
                 height=3.7 if len(table) > 4 else 1.6 + 0.4 * len(table),
             )
@@ -75,7 +82,7 @@ def _outside(missed: int, size: int) -> str:
     return f"{missed} of {size} data points outside of the wide band"
 
 
-def _band(axes: Axes, table: pd.DataFrame, target: Target) -> None:
+def _band(axes: Axes, table: pd.DataFrame, target: Observed) -> None:
     observed = table["observed"].to_numpy()
     outside = ((observed < table["low_all"]) | (observed > table["high_all"])).to_numpy()
     kinds = (("all", 0.2, "95 %, all at once"), ("90", 0.35, "90 %, each"), ("50", 0.6, "50 %, each"))
@@ -89,7 +96,10 @@ def _band(axes: Axes, table: pd.DataFrame, target: Target) -> None:
         axes.plot(
             x[outside], observed[outside], "o", mfc="none", mec=VERMILLION, mew=1.8, ms=10, label="outside"
         )
-        axes.set_xlabel("day")
+        if target.is_series:
+            axes.set_xlabel("day")
+        else:
+            axes.set_xticks(x, table["name"], rotation=90, fontsize=8)
         axes.set_ylabel(wrapped(data_of(target), 30))
     else:
         y = x[::-1]
@@ -265,29 +275,36 @@ def effects(findings: PosteriorFindings) -> Picture | None:
     scenarios = findings.scenarios
     if scenarios is None:
         return None
-    table, frame, outcome = scenarios.table, scenarios.effects, scenarios.outcome
+    table, outcome = scenarios.table, scenarios.outcome
+    event = bool(set(np.unique(table[["low", "high"]])) <= {0.0, 1.0} and table["mean"].between(0, 1).all())
     names = table["scenario"].tolist()
 
     def paint(axes: Axes) -> None:
         y = np.arange(len(names))[::-1]
-        axes.hlines(y, table["low"], table["high"], color=SKY, lw=5, label="90 % of single outbreaks")
-        for k, name in enumerate(names):
-            values = frame.loc[frame["scenario"] == name, "outcome"].to_numpy()
-            low, high = np.quantile(values, [0.05, 0.95])
-            axes.hlines(y[k], low, high, color=BLUE, lw=9, label="90 % of expectations" if k == 0 else None)
+        if not event:
+            axes.hlines(y, table["low"], table["high"], color=SKY, lw=5, label="90 % of single outbreaks")
+        axes.hlines(
+            y,
+            table["expected_low"],
+            table["expected_high"],
+            color=BLUE,
+            lw=9,
+            label="expectation, 90 % interval",
+        )
         axes.plot(table["mean"], y, "o", color="black", ms=6, label="mean")
         axes.set_yticks(y, [wrapped(name, 22) for name in names])
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel(wrapped(outcome, 44))
-        legend_above(axes, 3)
+        axes.set_xlabel(wrapped(f"probability of {outcome}" if event else outcome, 44))
+        legend_above(axes, 2)
 
+    told = "" if event else "Light bars: single outbreaks, chance and parameters together. "
     best = table.set_index("scenario")["best"]
     return picture(
         "scenarios",
         f"{scenarios.outcome} under {len(names)} scenarios; best is {scenarios.best}, probability "
         f"{best[scenarios.best]:.2f}.",
-        f"{scenarios.outcome} under each scenario. Light bars: single outbreaks, chance and parameters together. Dark "
-        "bars: the mean over several outbreaks of the same parameters, so mostly what is not known of them.",
+        f"{scenarios.outcome} under each scenario. {told}Dark bars: its expectation, which is uncertain as far as the "
+        "parameters are.",
         paint,
         height=1.9 + 0.45 * len(names),
     )

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.calibrate.anchor import Anchor, known_anchor
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood
 from hetcal.calibrate.emulator_share import remaining_width
 from hetcal.checks.coverage import AS_CLAIMED
 from hetcal.checks.kept import known_recovery
 from hetcal.diagnostics import diagnose
+from hetcal.report import ensemble_words, summary_words
 from hetcal.report.findings import SOBOL_DRAWS
 from hetcal.sensitivity import sobol
 from hetcal.streams import generator
@@ -49,7 +51,7 @@ class PosteriorFindings:
     runs : pandas.DataFrame
         Runs of the study: parameters, status, seconds, error.
     diagnostics : pandas.DataFrame
-        Of the emulated summaries.
+        Of the emulators.
     """
 
     result: PosteriorResult
@@ -78,13 +80,33 @@ class PosteriorFindings:
         """Whether the self-test found an interval wrong; one of few data sets may just not tell."""
         return self.recovery is not None and bool((self.recovery.table["verdict"] != AS_CLAIMED).any())
 
+    @property
+    def of_ensembles(self) -> bool:
+        """Whether the data are statistics of ensembles."""
+        return isinstance(self.result.likelihood, EnsembleLikelihood)
+
+    @property
+    def words(self) -> Any:
+        """The module that says what is particular to the kind of likelihood."""
+        return ensemble_words if self.of_ensembles else summary_words
+
     @cached_property
     def sobol(self) -> dict[str, SobolResult]:
-        """Sobol' indices of every emulated summary over the prior."""
-        result = self.result
+        """Sobol' indices of every emulated number, over the prior or the part of it that its emulator knows."""
+        result, space = self.result, self.result.problem.space
+        within = None
+        if self.of_ensembles:
+            within = dict(
+                zip(space.names, map(tuple, space.from_unit(result.likelihood.box).T.tolist()), strict=True)
+            )
+        options: dict[str, Any] = {
+            "n": _SOBOL_ROWS,
+            "seed": result.seed,
+            "draws": SOBOL_DRAWS,
+            "within": within,
+        }
         return {
-            name: sobol(emulator, result.problem.space, n=_SOBOL_ROWS, seed=result.seed, draws=SOBOL_DRAWS)
-            for name, emulator in result.likelihood.emulators.items()
+            name: sobol(emulator, space, **options) for name, emulator in result.likelihood.emulators.items()
         }
 
     @cached_property
@@ -102,17 +124,14 @@ class PosteriorFindings:
         import pandas as pd
 
         result = self.result
-        known = {target.output for target in result.problem.run_targets}
         runs = result.predictive_runs()
         rows: list[dict[str, Any]] = []
         if not len(runs["theta"]):
             return pd.DataFrame(rows, columns=["what", "parameter", "width"])
-        alive = result.method.alive_runs(runs["outputs"])
-        for name, values in runs["outputs"].items():
-            if name in known:
-                continue
-            flat = values[alive].reshape(int(alive.sum()), -1).astype(float)
-            for parameter, draws in zip(result.problem.space.names, runs["theta"][alive].T, strict=True):
+        theta, besides = result.method.besides(runs["theta"], runs["outputs"])
+        for name, values in besides.items():
+            flat = values.reshape(len(theta), -1).astype(float)
+            for parameter, draws in zip(result.problem.space.names, theta.T, strict=True):
                 width = np.sqrt(1 - _explained(flat, draws))
                 rows.append({"what": name, "parameter": parameter, "width": width})
         return pd.DataFrame(rows, columns=["what", "parameter", "width"])

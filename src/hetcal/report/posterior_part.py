@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hetcal.report import posterior_figures as figures
 from hetcal.report import posterior_tables as tables
+from hetcal.report.ensemble_figures import statistics
 from hetcal.report.card import methods_paragraph, report_card, what_next
 from hetcal.report.part import Part, file_names
 from hetcal.report.posterior_summary import posterior_summary
@@ -36,12 +37,14 @@ def posterior_part(findings: PosteriorFindings) -> Part:
             "anchor": findings.anchor,
             "recovery": findings.recovery,
             "recovery_table": tables.recovery(findings),
+            "emulator_table": tables.emulators(findings),
             "drivers": tables.drivers(findings),
             "scenarios": findings.scenarios,
             "scenario_table": tables.scenarios(findings),
             "would_change": tables.would_change(findings),
             "card": report_card(findings),
             "methods": methods,
+            "words": findings.words,
             "next_steps": what_next(findings),
         },
         summary=posterior_summary(findings),
@@ -51,12 +54,12 @@ def posterior_part(findings: PosteriorFindings) -> Part:
         },
         settings=[
             Table(
-                "Settings of Posterior",
+                f"Settings of {type(result.method).__name__}",
                 ["setting", "value"],
                 [[name, str(value)] for name, value in result.method.settings().items()],
             )
         ],
-        code="hc.Posterior(problem, ...)",
+        code=f"hc.{type(result.method).__name__}(problem, ...)",
         studies=[(result.study, result.seed)],
         extra_files={"methods.txt": methods + "\n"},
     )
@@ -66,7 +69,7 @@ def _pictures(findings: PosteriorFindings) -> dict[str, list[Picture]]:
     """The figures by the section they stand in."""
     placed, arms = figures.placement(findings), figures.effects(findings)
     return {
-        "verdict": figures.bands(findings),
+        "verdict": statistics(findings) if findings.of_ensembles else figures.bands(findings),
         "intervals": [*figures.marginals(findings), *figures.pairs(findings)],
         "trust": [*figures.ranks(findings), *([placed] if placed else [])],
         "decisions": [arms] if arms else [],

@@ -19,7 +19,8 @@ def posterior_summary(findings: PosteriorFindings) -> dict[str, Any]:
     -------
     dict
         Keys verdict (kind, sentence, reasons; None where nothing was checked) and posterior (study, seed, runs,
-        intervals by level and parameter, effective, stopped, summaries, exact, self_test, scenarios).
+        intervals by level and parameter, effective, stopped, summaries (or, of ensembles, statistics and
+        learned_within), exact, self_test, scenarios).
     """
     result, verdict, anchor = findings.result, findings.verdict, findings.anchor
     return {
@@ -33,10 +34,7 @@ def posterior_summary(findings: PosteriorFindings) -> dict[str, Any]:
             "intervals": {f"{level:.0%}": result.intervals(level).to_dict("records") for level in (0.5, 0.9)},
             "effective": result.effective,
             "stopped": result.stopped,
-            "summaries": {
-                "r2": result.likelihood.summaries.r2,
-                "dropped": result.likelihood.summaries.dropped,
-            },
+            **findings.words.numbers(findings),
             "exact": None
             if anchor is None
             else {

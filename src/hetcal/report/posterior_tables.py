@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hetcal.checks.coverage import AS_CLAIMED
 from hetcal.checks.verdict import ALPHA_FITTED
 from hetcal.report.tables import Table, prior
 from hetcal.report.words import data_of, number, quantity, value_of
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from hetcal.report.posterior_findings import PosteriorFindings
 
 _FAILING = 12
+_SHOWN = ("R2", "coverage 90 %")  # of the diagnostics, where nothing stands out
 
 
 def intervals(findings: PosteriorFindings) -> Table:
@@ -52,9 +54,7 @@ def failing(findings: PosteriorFindings) -> Table | None:
     """The predictive checks that fail, the clearest first."""
     if findings.predictive is None:
         return None
-    table, called = findings.predictive.table, {
-        t.name: data_of(t) for t in findings.result.problem.run_targets
-    }
+    table, called = findings.predictive.table, {t.name: data_of(t) for t in findings.result.problem.targets}
     failed = table[table["adjusted"] <= ALPHA_FITTED].sort_values(["adjusted", "p"], kind="stable")
     if not len(failed):
         return None
@@ -136,7 +136,7 @@ def recovery(findings: PosteriorFindings) -> Table | None:
             str(row.n),
             f"{100 * row.cover50:.0f} %",
             f"{100 * row.cover90:.0f} %",
-            "good" if row.inside else "bad",
+            "good" if row.inside else "look" if row.verdict == AS_CLAIMED else "bad",
         ]
         for row in frame.itertuples()
     ]
@@ -144,6 +144,32 @@ def recovery(findings: PosteriorFindings) -> Table | None:
         "Self-test: how often the intervals hold the truth of simulated data sets (50 and 90 % are claimed), and "
         "whether the ranks of the truth stay inside the simultaneous 95 % envelope",
         ["level", "parameter", "data sets", "50 % covers", "90 % covers", "ranks"],
+        rows,
+    )
+
+
+def emulators(findings: PosteriorFindings) -> Table:
+    """Leave-one-out checks, a row an emulator."""
+    frame, fitted = findings.diagnostics, findings.result.likelihood.emulators
+    rows = []
+    for emulator, own in frame.groupby("emulator", sort=False):
+        value = own.set_index("diagnostic")["value"]
+        state, wrong = fitted[emulator].state, own[own["verdict"] != "good"]
+        rows.append(
+            [
+                str(emulator),
+                f"{state.mult.sum():,} runs at {len(state.Z0):,} parameter sets",
+                *(number(value.get(name, float("nan")), 2) for name in _SHOWN),
+                "; ".join(
+                    f"{row.diagnostic} {number(row.value, 2)} ({row.verdict})" for row in wrong.itertuples()
+                )
+                or "none",
+            ]
+        )
+    return Table(
+        "Emulators, each parameter set predicted from all others. Checks stand out that 95 of 100 sound emulators pass "
+        "(look), or 999 of 1,000 (bad)",
+        ["emulator", "learned from", *_SHOWN, "checks that stand out"],
         rows,
     )
 
@@ -160,10 +186,10 @@ def drivers(findings: PosteriorFindings) -> Table:
         ]
         share = result.seed_share
         seed = "–" if share is None else f"{share.share:.2f} ({share.low:.2f} to {share.high:.2f})"
-        rows.append([f"summary of {summary}", *cells, seed])
+        rows.append([f"{findings.words.A_NUMBER}{summary}", *cells, seed])
     return Table(
-        "Which parameters move which summary over the prior: total Sobol' index of its emulated mean, with an interval "
-        "that holds the emulator's and the sampling error; random seed: its own total index, of single runs",
+        f"Which parameters move what over {findings.words.OVER}: total Sobol' index of its emulated mean, with an "
+        "interval that holds the emulator's and the sampling error; random seed: its own total index, of single runs",
         ["", *names, "random seed"],
         rows,
     )

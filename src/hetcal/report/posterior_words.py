@@ -90,10 +90,4 @@ def cautions(findings: PosteriorFindings) -> list[str]:
         notes.append(
             f"Only {result.effective:.0f} effective draws from the posterior: ends of intervals are rough."
         )
-    if result.likelihood.summaries.dropped:
-        dropped = result.likelihood.summaries.dropped
-        notes.append(
-            f"The data say next to nothing about {listed(dropped)}: no summary could be learned for it, and its "
-            "posterior is near its prior unless it goes with another parameter's."
-        )
-    return notes
+    return [*notes, *findings.words.cautions(findings)]
