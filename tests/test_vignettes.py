@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 VIGNETTES = Path(__file__).parents[1] / "vignettes"
 
 
@@ -61,3 +63,34 @@ def test_flu1978(needs_r, tmp_path):
     assert min(mean, key=mean.get) == 4 and mean[6] > mean[3]
     infected = int(said.split("infected at the winner: ")[1].split()[0])
     assert infected > 700
+
+
+def test_measles(needs_r, tmp_path):
+    said = said_by("measles.py", tmp_path, TRIALS="4", ROUNDS="2")
+    assert (tmp_path / "flu" / "stages.png").stat().st_size > 10_000
+    # The text: beta moves attack rate and peak, k the peak, c only the share that invades C.
+    effect = {
+        label: dict(zip(("beta", "k", "c"), map(float, re.findall(r"[+-][\d.]+", told))))
+        for label, told in re.findall(r"^ *([A-Za-z ]+), sampling errors for a tenth more: (.*)$", said, re.M)
+    }
+    assert effect["attack rate in A"]["beta"] > 50 and effect["peak in A"]["beta"] < -8
+    assert -4 < effect["peak in A"]["k"] < -1 and -2 < effect["share that invades C"]["c"] < -0.4
+    # The CMP is two weeks late and makes up for it; the mean field with the right waiting times is not.
+    cheap = {
+        name: [float(x) for x in told]
+        for name, *told in re.findall(
+            r"^ *([A-Za-z ]+): peak.*day (\d+); .* beta ([\d.]+), k ([\d.]+)$", said, re.M
+        )
+    }
+    assert cheap["CMP"][0] > 108 and cheap["CMP"][1] > 1.05 and cheap["CMP"][2] > 1.7
+    assert 93 <= cheap["mean field"][0] <= 98 and cheap["mean field"][1:] == pytest.approx([1, 0.77], rel=0.1)
+    assert "narrowed by the CMP" in said and said.count("the truth is outside") == 1
+    assert said.split("narrowed by the mean field")[1].split("\n")[0].endswith("the truth is inside")
+    floor = dict(re.findall(r"loss at the truth with (\d+) seeds: median ([\d.]+)", said))
+    assert 0.2 < float(floor["60"]) < float(floor["12"])
+    ends = re.findall(r"^ *(beta|k|c): ([\d.]+) to ([\d.]+) of the truth", said, re.M)
+    posterior = {name: (float(low), float(high)) for name, low, high in ends}
+    width = {name: high - low for name, (low, high) in posterior.items()}
+    # The full number of rounds holds all three; after two, of 480 runs, c is near and the least known.
+    assert width["beta"] < 0.02 and width["beta"] < width["k"] < width["c"]
+    assert all(low < 1.25 and high > 0.8 for low, high in posterior.values())
