@@ -256,3 +256,17 @@ def test_a_target_says_what_it_is():
     assert repr(target) == "Target('weekly', poisson_deviance, 2 data, weight 0.5)"
     described = Target("y", observed=[1], loss="binomial", trials=10, statistic=np.max).describe()
     assert described["trials"] == 10 and described["observed"] == [1.0] and "max" in described["statistic"]
+
+
+def test_elements_are_called_by_their_names_or_numbers():
+    some = {"observed": [1.0, 2.0], "loss": "rss", "statistic": "mean", "kept": [2, 0]}
+    assert EnsembleTarget("days", **some).data_names == ("[2]", "[0]")
+    named = EnsembleTarget("days", names=["Aachen", "Bonn", "Celle"], **some)
+    assert named.data_names == ("Celle", "Aachen") and not named.is_series
+    assert Target("days", observed=[1, 2]).data_names == ("day 0", "day 1")
+    assert Target("days", observed=np.ones((1, 2))).data_names == ("(0, 0)", "(0, 1)")
+    for wrong in (["Aachen", "Bonn"], ["Aachen", "Bonn", "Bonn"]):
+        with pytest.raises(
+            ValueError, match="names are what all elements of 'days' are called, at least 3 different"
+        ):
+            EnsembleTarget("days", names=wrong, **some)

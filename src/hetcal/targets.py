@@ -178,14 +178,14 @@ class EnsembleTarget(Observed):
         Elements of the output, numbered in its flattened order, that were observed; all of them where it is not given.
         The statistic then takes (M, number kept).
     names : sequence of str, optional
-        What a report calls each datum ("A:node_4"), in the order of `observed`; its element in brackets where it is not
-        given.
+        What a report calls the elements of the output, all of them in its flattened order ("Aachen", "Bonn"); their
+        numbers in brackets where it is not given.
 
     Raises
     ------
     ValueError
         As `Target`, and if the statistic is unknown, `realisations` is no whole number of at least 1, `kept` names
-        elements twice, below 0, or others than as many as were observed, or `names` are not as many different ones.
+        elements twice, below 0, or others than as many as were observed, or `names` are too few or two of them alike.
 
     Examples
     --------
@@ -225,10 +225,10 @@ class EnsembleTarget(Observed):
             object.__setattr__(self, "kept", tuple(kept.tolist()))
         if self.names is not None:
             names = tuple(map(str, np.ravel(self.names)))
-            if len(set(names)) != self.observed.size or len(names) != self.observed.size:
+            if len(set(names)) < len(names) or len(names) <= max(self.elements):
                 raise ValueError(
-                    f"target {self.name!r}: names are what its {self.observed.size} data are called, as many different "
-                    f"ones, not {self.names!r}"
+                    f"target {self.name!r}: names are what all elements of {self.output!r} are called, at least "
+                    f"{max(self.elements) + 1} different ones, not {self.names!r}"
                 )
             object.__setattr__(self, "names", names)
 
@@ -246,7 +246,9 @@ class EnsembleTarget(Observed):
         """What each datum is called: "" where there is one only."""
         if self.observed.size == 1:
             return ("",)
-        return self.names or tuple(f"[{element}]" for element in self.elements)
+        if self.names is None:
+            return tuple(f"[{element}]" for element in self.elements)
+        return tuple(self.names[element] for element in self.elements)
 
     def of_ensembles(self, ensembles: Sequence[np.ndarray]) -> np.ndarray:
         """The statistic of each of n ensembles, (M, *shape) each and complete; (n, *observed.shape)."""

@@ -45,7 +45,7 @@ class EnsemblePosterior(Rounds):
     ----------
     problem : Problem
         With EnsembleTargets of the statistics "share_positive", "mean" and "sd", each with its number of realisations,
-        all of the same runs. Targets of weight 0 are held out.
+        all of the same runs. Targets of weight 0 are held out and may be of any statistic.
     emulator : HetGP
         Unfitted pattern, copied for each number of a run.
     initial, replicates, batch, rounds, predictive
@@ -98,7 +98,7 @@ class EnsemblePosterior(Rounds):
                 "hetcal.EnsembleTarget"
             )
         for target in self.problem.ensemble_targets:
-            if target.statistic not in KINDS:
+            if target.weight > 0 and target.statistic not in KINDS:
                 raise ValueError(
                     f"target {target.name!r}: the sampling law of its statistic is not known; it is of "
                     f"{', '.join(KINDS)}"

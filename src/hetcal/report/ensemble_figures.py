@@ -46,7 +46,7 @@ def _single(findings: PosteriorFindings, tables: dict[str, pd.DataFrame]) -> Pic
                 axes.plot(at, y[name], "o", mfc="none", mec=VERMILLION, mew=1.8, ms=11)
         held = {name: " (held out)" if targets[name].weight == 0 else "" for name in rows}
         labels = [
-            f"{wrapped(data_of(targets[name]) + held[name], 26)}\n{number(row['observed'])} observed, "
+            f"{wrapped(data_of(targets[name]) + held[name], 34)}\n{number(row['observed'])} observed, "
             f"{number(row['median'])} predicted"
             for name, row in rows.items()
         ]

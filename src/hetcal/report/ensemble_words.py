@@ -50,13 +50,13 @@ def cautions(findings: PosteriorFindings) -> list[str]:
     left_out = findings.result.likelihood.left_out
     if not left_out:
         return []
-    one = len(left_out) == 1
     which = (
         "One statistic says nothing of its own and does"
-        if one
-        else f"{len(left_out)} statistics say nothing of their own and do"
+        if len(left_out) == 1
+        else "Some statistics say nothing"
     )
-    return [f"{which} not count: {'; '.join(left_out.values())}."]
+    which += "" if len(left_out) == 1 else " of their own and do"
+    return [f"{which} not count: {listed(list(left_out))}. The report card says why."]
 
 
 def methods(findings: PosteriorFindings, noise: str, package: str) -> list[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hetcal.report.posterior_findings import PosteriorFindings
 
 _FAILING = 12
+_DATA = 5  # of those that would change a decision
 _SHOWN = ("R2", "coverage 90 %")  # of the diagnostics, where nothing stands out
 
 
@@ -106,6 +107,9 @@ def would_change(findings: PosteriorFindings) -> Table | None:
     if findings.scenarios is None:
         return None
     frame = findings.scenarios.what_would_change_it
+    data = frame[frame["kind"] == "datum"].sort_values("variance_removed", ascending=False, kind="stable")
+    frame = frame.drop(index=data.index[_DATA:])
+    more = f" ({len(data) - _DATA} more data would remove less)" if len(data) > _DATA else ""
     rows = [
         [
             row.what,
@@ -118,7 +122,7 @@ def would_change(findings: PosteriorFindings) -> Table | None:
     ]
     return Table(
         "What would change the decision: how much of the effect's uncertainty knowing it would remove, what would be "
-        "gained by choosing after knowing it, how often another scenario would be chosen",
+        f"gained by choosing after knowing it, how often another scenario would be chosen{more}",
         ["what", "kind", "uncertainty removed", "gain", "choice changes"],
         rows,
     )
@@ -161,7 +165,8 @@ def emulators(findings: PosteriorFindings) -> Table:
                 f"{state.mult.sum():,} runs at {len(state.Z0):,} parameter sets",
                 *(number(value.get(name, float("nan")), 2) for name in _SHOWN),
                 "; ".join(
-                    f"{row.diagnostic} {number(row.value, 2)} ({row.verdict})" for row in wrong.itertuples()
+                    f"{row.diagnostic} {number(row.value, 2)} ({row.verdict})".replace(" –", "")
+                    for row in wrong.itertuples()
                 )
                 or "none",
             ]
