@@ -24,7 +24,7 @@ from hetcal.studies.three_cluster_exhibits_sweeps import FACTORS, sensitivities,
 from hetcal.studies.three_cluster_exhibits_validation import validation, weekly
 from hetcal.studies.three_cluster_variants import published
 
-SMALL = Sizes(sweep=20, corner=2, floor=120, profile=20, curves=20, draws=12)
+SMALL = Sizes(sweep=20, corner=2, truth=60, floor=120, profile=20, curves=20, draws=12)
 TRUTH = three_cluster.TRUTH
 
 
@@ -53,7 +53,7 @@ def answers():
         likelihood=_Likelihood(),
         observed=np.zeros((1, 1)),
         intervals=lambda level: table,
-        runs={"total": 1200},
+        runs={"total": 3200, "predictive": 2000},
     )
     return Answers(posterior, posterior, None)
 
@@ -66,7 +66,7 @@ def found(answers):
 
 @pytest.fixture(scope="module")
 def of(answers, found):
-    sweeps = {model: {p: sweep(answers, model, p, SMALL.sweep) for p in FACTORS} for model in ("ABM", "CMP")}
+    sweeps = {model: {p: sweep(answers, model, p, SMALL) for p in FACTORS} for model in ("ABM", "CMP")}
     return sensitivities(sweeps).set_index(["model", "statistic", "parameter"])
 
 
@@ -105,8 +105,8 @@ def test_only_invasion_and_what_follows_it_tell_c(of):
     assert effect["ABM", "mean_AR_A", "beta"] > 50 and effect["ABM", "mean_peak_A", "beta"] > 8
     # Sampling errors of 20 runs, from run-to-run standard deviations of .00019 and 2.1.
     size = of["sampling_error"]["ABM"]
-    assert size["mean_AR_A", "beta"] == pytest.approx(0.00019 / 20**0.5, rel=0.6)
-    assert size["mean_peak_A", "beta"] == pytest.approx(2.1 / 20**0.5, rel=0.6)
+    assert size["mean_AR_A", "beta"] == pytest.approx(0.00019 / 20**0.5, rel=0.3)
+    assert size["mean_peak_A", "beta"] == pytest.approx(2.1 / 20**0.5, rel=0.3)
 
 
 def test_the_cheap_model_is_late_by_its_waiting_times(answers):
@@ -125,6 +125,10 @@ def test_the_published_loss_at_the_truth_is_no_zero_and_ranks_badly(answers):
     assert (
         middle[20] > winner
     ).mean() > 0.5  # half of the time the truth does worse than the published winner
+    # Most of the chance is whether C is invaded: with as many as the published reference has, losses are small.
+    runs = three_cluster.chain().batch(np.tile([0.5, 0.01, 1.5], (60, 1)), np.arange(60))
+    usual, lucky = (np.median(losses(runs, 200, 200, 0, share)) for share in (0.316, 0.45))
+    assert usual > 2 * lucky
     # By hand, for an ensemble that is all of the same run.
     outputs = {"invaded_C": 0.0, "attack_rate_A": 0.98, "attack_rate_B_near": 0.5, "attack_rate_C": 0.0}
     outputs = {name: np.full(3, value) for name, value in (outputs | {"peak_day_A": 99.7}).items()}
@@ -227,5 +231,5 @@ def test_budgets():
     # floor, profile, curves, draws and the reference.
     for budget, most in (("quick", 1_500), ("full", 10_000)):
         s = SIZES[budget]
-        runs = 21 * s.sweep + 32 * s.corner + s.floor + 4 * s.profile + 2 * s.curves + s.draws + 22
+        runs = 20 * s.sweep + 32 * s.corner + s.truth + s.floor + 4 * s.profile + 2 * s.curves + s.draws + 22
         assert runs < most

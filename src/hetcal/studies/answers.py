@@ -15,7 +15,7 @@ from hetcal.simulators import fingerprint, split_outputs
 from hetcal.streams import simulator_seeds
 
 if TYPE_CHECKING:
-    from hetcal.calibrate import CalibrationResult, CascadeResult, PosteriorResult
+    from hetcal.calibrate import CalibrationResult, PosteriorResult
     from hetcal.decisions import Scenarios
     from hetcal.report import Exhibit
 
@@ -26,7 +26,7 @@ class Answers:
 
     Attributes
     ----------
-    result : CalibrationResult, CascadeResult or PosteriorResult
+    result : CalibrationResult or PosteriorResult
         Of the study's method.
     posterior : PosteriorResult or None
         Of the study's posterior, or of a method that is one.
@@ -41,7 +41,7 @@ class Answers:
     True
     """
 
-    result: CalibrationResult | CascadeResult | PosteriorResult
+    result: CalibrationResult | PosteriorResult
     posterior: PosteriorResult | None
     scenarios: Scenarios | None
     exhibits: tuple[Exhibit, ...] = ()
@@ -104,11 +104,18 @@ def lines(answers: Answers) -> Iterator[str]:
 
 
 def _of_posterior(posterior: PosteriorResult) -> Iterator[str]:
+    from hetcal.checks.statistics import rounded
+
     if posterior.method.predictive or posterior.outside:
         yield f"verdict: {posterior.verdict.sentence}"
     units = {parameter.name: parameter.unit for parameter in posterior.problem.space.parameters}
     for row in posterior.intervals(0.9).itertuples():
-        text = f"{row.parameter}: {row.median:.3g} (90% interval {row.low:.3g} to {row.high:.3g})"
+        # Three digits, or more where the interval is narrower than they tell.
+        fine = row.high - row.low < 0.02 * abs(row.median)
+        median, low, high = (
+            rounded(value, row.high - row.low) if fine else f"{value:.3g}" for value in row[2:5]
+        )
+        text = f"{row.parameter}: {median} (90% interval {low} to {high})"
         yield f"{text} {units[row.parameter]}".strip()
 
 

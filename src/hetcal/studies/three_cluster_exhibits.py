@@ -25,7 +25,7 @@ def exhibits(budget: str = "quick") -> Callable[[Answers], list[Exhibit]]:
     Parameters
     ----------
     budget : {"quick", "full"}
-        Quick: 1,400 runs. Full: 9,000.
+        Quick: 1,450 runs. Full: 7,100.
 
     Returns
     -------

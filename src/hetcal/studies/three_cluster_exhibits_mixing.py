@@ -99,11 +99,10 @@ def _paint_ridge(axes: Axes, samples: pd.DataFrame, found: Mapping[str, float]) 
 
 
 def _paint_profile(axes: Axes, c: np.ndarray, log_l: np.ndarray) -> None:
-    edges = np.quantile(c, np.linspace(0, 1, BINS + 1))
-    best = [
-        np.flatnonzero((c >= low) & (c <= high))[log_l[(c >= low) & (c <= high)].argmax()]
-        for low, high in zip(edges[:-1], edges[1:])
-    ]
+    low, high = np.quantile(c, [0.005, 0.995])
+    place = np.digitize(c, np.linspace(low, high, BINS + 1))
+    groups = (np.flatnonzero(place == number) for number in range(1, BINS + 1))
+    best = np.array([group[log_l[group].argmax()] for group in groups if len(group)])
     order = np.argsort(c[best])
     axes.plot(c[best][order], (log_l[best] - log_l.max())[order], "o-", color=BLUE, ms=5)
     axes.axhline(-1.353, color=GREY, ls=":", lw=1.5)  # half of the 90 % point of chi squared with 1 degree

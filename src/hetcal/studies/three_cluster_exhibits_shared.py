@@ -20,6 +20,8 @@ class Sizes:
     ----------
     sweep, corner : int
         Seeds a parameter set, of each model, along the axes of the sweeps and off them.
+    truth : int
+        Seeds at the truth, of each model, from which sampling errors are known.
     floor, profile : int
         Seeds at the truth, and at each other beta of the profile.
     curves : int
@@ -30,6 +32,7 @@ class Sizes:
 
     sweep: int
     corner: int
+    truth: int
     floor: int
     profile: int
     curves: int
@@ -37,8 +40,8 @@ class Sizes:
 
 
 SIZES = {
-    "quick": Sizes(sweep=20, corner=5, floor=400, profile=60, curves=40, draws=100),
-    "full": Sizes(sweep=100, corner=20, floor=2_000, profile=300, curves=200, draws=400),
+    "quick": Sizes(sweep=20, corner=4, truth=100, floor=400, profile=60, curves=30, draws=100),
+    "full": Sizes(sweep=100, corner=20, truth=400, floor=2_000, profile=300, curves=200, draws=400),
 }
 
 

@@ -32,19 +32,21 @@ def recovered(answers: Answers) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        calibration, by ("published" or "this study"), runs (on the dear model, inherited ones
-        included; NaN where there are none), loss (of the winner; NaN where it is not known), and for each parameter its
-        ratio to the truth with the ends of its 90 % interval, beta, beta_low, beta_high and so on; NaN where it was
-        held, or has no interval.
+        calibration, by ("published" or "this study"), runs (on the dear model to learn from, inherited ones included;
+        NaN where there are none), loss (of the winner; NaN where it is not known), and for each parameter its ratio to
+        the truth with the ends of its 90 % interval, beta, beta_low, beta_high and so on; NaN where it was held, or
+        has no interval.
     """
     rows = [
         {"calibration": row["variant"], "by": "published", "runs": row["total"], "loss": row["loss"]}
         | {name: row[name] for name in TRUTH}
         for row in published().to_dict("records")
     ]
-    rows += _stages(answers.result) if isinstance(answers.result, CascadeResult) else []
+    result: Any = answers.result
+    rows += _stages(result) if isinstance(result, CascadeResult) else []
     if answers.posterior is not None:
-        runs = answers.posterior.runs["total"]
+        used = answers.posterior.runs
+        runs = used["total"] - used["predictive"]  # those that only check it are not counted
         row: dict[str, Any] = {"calibration": "posterior", "by": "this study", "runs": runs}
         for name, *found in answers.posterior.intervals(0.9).itertuples(index=False, name=None):
             row |= {f"{name}{end}": value / TRUTH[name] for end, value in zip(("", "_low", "_high"), found)}

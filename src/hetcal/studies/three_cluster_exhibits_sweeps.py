@@ -49,11 +49,14 @@ class Sweep:
         Of the parameter, (5,), the truth in the middle.
     outputs : dict of numpy.ndarray
         (5, seeds, ...).
+    at_truth : dict of numpy.ndarray
+        Of more runs at the truth, (seeds, ...), from which sampling errors are known.
     """
 
     parameter: str
     values: np.ndarray
     outputs: dict[str, np.ndarray]
+    at_truth: dict[str, np.ndarray]
 
     @property
     def seeds(self) -> int:
@@ -68,14 +71,14 @@ class Sweep:
         return float(np.polynomial.polynomial.polyfit(x, found, 2)[1] * np.log1p(STEP))
 
     def sampling_error(self, what: str) -> float:
-        """Standard error of a statistic of 20 runs at the truth, by the bootstrap."""
-        middle = self.outputs[COMPARED[what].output][len(self.values) // 2]
-        drawn = generator(0, "bootstrap").integers(0, self.seeds, (self.seeds, RESAMPLES))
-        each = statistics_of({COMPARED[what].output: middle[drawn].T}, what)
-        return float(each.std(ddof=1) * np.sqrt(self.seeds / REALISATIONS))
+        """Standard deviation of a statistic over sets of 20 runs at the truth, drawn with replacement."""
+        output = COMPARED[what].output
+        runs = self.at_truth[output]
+        drawn = generator(0, "bootstrap").integers(0, len(runs), (RESAMPLES, REALISATIONS))
+        return float(statistics_of({output: runs[drawn]}, what).std(ddof=1))
 
 
-def sweep(answers: Answers, kind: str, parameter: str, seeds: int) -> Sweep:
+def sweep(answers: Answers, kind: str, parameter: str, sizes: Sizes) -> Sweep:
     """Sweep one parameter around the truth.
 
     Parameters
@@ -83,8 +86,7 @@ def sweep(answers: Answers, kind: str, parameter: str, seeds: int) -> Sweep:
     answers : Answers
     kind : {"ABM", "CMP"}
     parameter : {"beta", "k", "c"}
-    seeds : int
-        A parameter set, the same for all.
+    sizes : Sizes
 
     Returns
     -------
@@ -92,7 +94,10 @@ def sweep(answers: Answers, kind: str, parameter: str, seeds: int) -> Sweep:
     """
     values = TRUTH[parameter] * np.array(FACTORS[parameter])
     design = pd.DataFrame([TRUTH] * len(values)).assign(**{parameter: values})
-    return Sweep(parameter, values, answers.simulate(chain(MODELS[kind]), design, seeds, common=True))
+    model = chain(MODELS[kind])
+    more = answers.simulate(model, pd.DataFrame([TRUTH]), sizes.truth)
+    outputs = answers.simulate(model, design, sizes.sweep, common=True)
+    return Sweep(parameter, values, outputs, {name: found[0] for name, found in more.items()})
 
 
 def sensitivities(sweeps: dict[str, dict[str, Sweep]]) -> pd.DataFrame:
@@ -123,7 +128,7 @@ def sensitivities(sweeps: dict[str, dict[str, Sweep]]) -> pd.DataFrame:
 
 def one_by_one(answers: Answers, sizes: Sizes) -> Exhibit:
     """Which statistic moves with which parameter."""
-    sweeps = {model: {p: sweep(answers, model, p, sizes.sweep) for p in FACTORS} for model in MODELS}
+    sweeps = {model: {p: sweep(answers, model, p, sizes) for p in FACTORS} for model in MODELS}
     table = sensitivities(sweeps)
     of = table.set_index(["model", "statistic", "parameter"])["effect"]["ABM"]
     text = (
