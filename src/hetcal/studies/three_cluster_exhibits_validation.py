@@ -139,7 +139,7 @@ def _large(outputs: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _paint_rates(axes: Axes, found: Validation) -> None:
-    axes.figure.set_figheight(4.2)
+    axes.figure.set_figheight(3.9)
     spread = generator(0, "reporting", 2)
     for y, name in enumerate(reversed(CLUSTERS)):
         for who, lift, colour, size in (("fresh", 0.17, BLUE, 4), ("reference", -0.2, "black", 5)):
@@ -197,7 +197,7 @@ def arrivals(found: Validation) -> Exhibit:
 def _paint_maps(axes: Axes, patches: pd.DataFrame, shown: dict[str, np.ndarray]) -> None:
     figure = axes.figure
     axes.remove()
-    figure.set_figheight(4.2)
+    figure.set_figheight(3.9)
     groups = {"A": ("A",), "B far and near": ("B_far", "B_near"), "C": ("C",)}
     panels = figure.subplots(len(shown), len(groups), sharey=True, sharex="col")
     for row, (label, values) in zip(panels, shown.items()):
@@ -221,7 +221,8 @@ def _paint_maps(axes: Axes, patches: pd.DataFrame, shown: dict[str, np.ndarray])
             middle = patches["lon"][here].mean()
             panel.set_xlim(middle - 0.85, middle + 0.85)
             panel.set_ylim(patches["lat"].min() - 0.15, patches["lat"].max() + 0.15)
-            panel.set_xticks(np.arange(np.ceil(2 * middle - 1.4), 2 * middle + 1.4) / 2)
+            ticks = np.arange(np.ceil(2 * middle - 1.4), 2 * middle + 1.4) / 2
+            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             panel.set_aspect(1 / np.cos(np.radians(40)))
         row[0].set_ylabel("latitude, °N")
         figure.colorbar(drawn, ax=list(row), label=label, shrink=0.9)
