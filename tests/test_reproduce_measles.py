@@ -181,6 +181,32 @@ def test_errors_of_the_bounds_size_have_ratio_one_and_better_ones_are_found_bett
     assert (pairs.loc["TPE as near", "p Holm"] > 0.05).all()
 
 
+def stated(size, n, sd=1.0, seed=0):
+    """Errors of ours at 1,200 runs, with what it said of them."""
+    rows = errors("ours", size, n, seed).assign(budget=1200, runs=1200)
+    for name in setting.NAMES:
+        for q, z in ((5, -1.64), (25, -0.67), (50, 0), (75, 0.67), (95, 1.64)):
+            rows[f"q{q} {name}"] = rows[f"error {name}"] + z * sd
+        rows[f"sd {name}"] = sd
+    return rows
+
+
+def test_what_is_said_of_the_goal_follows_from_the_rows(capsys):
+    bounds = pd.DataFrame(
+        {"truth": range(5), "what": "six statistics"} | {f"SE {name}": 1.0 for name in setting.NAMES}
+    )
+    theirs = errors("TPE far", 9.0, seed=1).assign(budget=1200)
+    tables.show_errors(pd.concat([stated(0.8, 40), theirs]), bounds)
+    said = capsys.readouterr().out
+    assert said.count("goal met:") == 4 and "collapsed" not in said and "true c" in said
+    tables.show_errors(stated(2.0, 40), bounds)
+    assert capsys.readouterr().out.count("goal MISSED:") == 3
+    tables.show_errors(pd.concat([stated(0.8, 7), stated(0.8, 3, sd=1e-9)]), bounds)
+    said = capsys.readouterr().out
+    assert "3 of 10 posteriors at 1200 runs have collapsed" in said and "goal met:" not in said
+    assert said.count("not decided before all 40 references are there") == 3
+
+
 def test_coverage_tells_right_intervals_from_narrow_ones():
     rng, n = np.random.default_rng(3), 200
     rows = pd.DataFrame({"what": "six statistics", "learned": 0, "runs": 1200}, index=range(n))
