@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import hetcal as hc
+from hetcal.decisions import compare_scenarios
+from hetcal.simulators import Campaign, SpatialABM
 from hetcal.studies import three_cluster
+from hetcal.studies.three_cluster import when_invaded
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,77 @@ def test_arrivals_are_of_patches_that_every_run_reached_and_nobody_seeded(data):
     assert (days[:, target.kept] < 1095).all() and not set(three_cluster.SEEDED) & set(ids[list(target.kept)])
     assert len(target.kept) == (days < 1095).all(axis=0).sum() - 3 >= 12
     assert np.allclose(target.observed, days[:, target.kept].mean(axis=0))
+    held = three_cluster.problem(reference=data, arrivals="held out").targets[-1]
+    assert held.weight == 0 and set(held.kept) >= set(target.kept)
+    assert np.allclose(held.observed, np.median(days[:, held.kept], axis=0)) and held.observed.max() < 1095
+    # "A 2" is cluster_a:node_2, the row after node_1.
+    assert held.data_names[0] == "A 2" and ids[held.kept[0]] == "cluster_a:node_2"
+    with pytest.raises(ValueError, match="arrivals is 'some'"):
+        three_cluster.problem(reference=data, arrivals="some")
+
+
+def test_the_study_fits_six_statistics_and_holds_arrivals_out():
+    study = three_cluster.study("full")
+    assert [t.name for t in study.method.targets] == list(three_cluster.COMPARED)
+    assert [t.name for t in study.method.held_out] == ["median_arrival"] and study.outcome == "invaded_C"
+    assert hc.studies.load("three_cluster").method.rounds < study.method.rounds
+    with pytest.raises(ValueError, match="unknown budget 'all'"):
+        three_cluster.study("all")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The chain with five patches a cluster, a few weeks, near a campaign's threshold; draws around the truth."""
+    patches = hc.data.three_cluster().groupby("cluster", sort=False).head(5)
+    model = three_cluster.chain(SpatialABM)
+    model = SpatialABM(
+        patches, days=250, mixing=model.mixing, seeding={"cluster_a:node_1": 20}, campaigns=model.campaigns
+    )
+    problem = hc.Problem(
+        three_cluster.space(),
+        model,
+        [hc.EnsembleTarget("invaded_C", 0.3, "rss", statistic="share_positive", realisations=20)],
+    )
+    rng = np.random.default_rng(1)
+    draws = np.column_stack(
+        [rng.normal(0.5, 0.01, 500), rng.uniform(0.004, 0.008, 500), rng.normal(1.5, 0.1, 500)]
+    )
+    return SimpleNamespace(
+        problem=problem, samples=problem.space.frame(draws), ledger=hc.Ledger(), seed=1, study="small"
+    )
+
+
+def compared(small, **options):
+    """As `PosteriorResult.scenarios`, of the stand-in."""
+    return lambda scenarios, outcome, **more: compare_scenarios(small, scenarios, outcome, **options, **more)
+
+
+def test_campaigns_are_compared_on_paired_seeds(small):
+    arms = {
+        "as it was": {},
+        "nobody": {"campaigns": ()},
+        "everybody": {"campaigns": (Campaign(("B_far", "B_near"), day=10, efficacy=1.0),)},
+    }
+    found = compared(small, draws=50)(arms, "invaded_C").table.set_index("scenario")
+    # Without campaigns nearly all runs invade C; with everybody immune in between none but those already there.
+    assert found.loc["nobody", "mean"] > found.loc["as it was", "mean"] + 0.2
+    assert found.loc["everybody", "mean"] < 0.1
+    assert found.loc["nobody", "effect_low"] > 0
+    # On the same seeds a campaign never helps measles: what happens without one need not be made up for.
+    assert found.loc["nobody", "single_low"] >= 0
+    days = compared(small, draws=50)(arms, "arrival_C", better="higher")
+    assert days.runs == 0 and days.table.set_index("scenario").loc["nobody", "effect"] < 0
+
+
+def test_when_c_is_invaded_is_the_mean_of_those_outbreaks_that_get_there():
+    events = pd.DataFrame(
+        {"scenario": ["a", "b"], "mean": [0.25, 0.0], "expected_low": 0.1, "expected_high": 0.4}
+    )
+    days = pd.DataFrame({"mean": [(200 + 3 * 1095) / 4, 1095.0]})
+    tables = {"invaded_C": events, "arrival_C": days}
+    stand_in = SimpleNamespace(
+        scenarios=lambda arms, outcome, **options: SimpleNamespace(table=tables[outcome])
+    )
+    found = when_invaded(stand_in)
+    assert found["probability"].tolist() == [0.25, 0.0] and found.loc[0, "day"] == pytest.approx(200)
+    assert np.isnan(found.loc[1, "day"])

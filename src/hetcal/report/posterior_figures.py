@@ -127,11 +127,11 @@ def marginals(findings: PosteriorFindings) -> list[Picture]:
         pictures.append(
             picture(
                 f"posterior-{files[parameter.name]}",
-                f"Posterior of {parameter.name}: 90 % between {value_of(parameter, low)} and "
-                f"{quantity(parameter, high)}.",
+                f"Posterior of {parameter.name}: 90 % between {value_of(parameter, low, high - low)} and "
+                f"{quantity(parameter, high, high - low)}.",
                 f"{capital(called(parameter)) if parameter.label else parameter.name}: posterior and, dashed, prior. "
                 "90 % of the posterior lie between "
-                f"{value_of(parameter, low)} and {quantity(parameter, high)}.{exact}",
+                f"{value_of(parameter, low, high - low)} and {quantity(parameter, high, high - low)}.{exact}",
                 partial(_marginal, findings=findings, parameter=parameter),
                 height=2.6,
             )

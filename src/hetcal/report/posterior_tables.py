@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hetcal.checks.coverage import AS_CLAIMED
 from hetcal.checks.verdict import ALPHA_FITTED
 from hetcal.report.tables import Table, prior
 from hetcal.report.words import data_of, number, quantity, value_of
 
 if TYPE_CHECKING:
+    from hetcal.parameters import Parameter
     from hetcal.report.posterior_findings import PosteriorFindings
 
 _FAILING = 12
@@ -26,13 +29,15 @@ def intervals(findings: PosteriorFindings) -> Table:
     for parameter in result.problem.space.parameters:
         name = parameter.name
 
-        def span(low: float, high: float, parameter: object = parameter) -> str:
-            return f"{value_of(parameter, low)} to {value_of(parameter, high)}"  # type: ignore[arg-type]
+        width = float(np.ptp(wide.loc[name, ["low", "high"]]))
+
+        def span(low: float, high: float, parameter: Parameter = parameter, width: float = width) -> str:
+            return f"{value_of(parameter, low, width)} to {value_of(parameter, high, width)}"
 
         row = [
             f"{name}: {parameter.label}" if parameter.label else name,
             prior(parameter),
-            quantity(parameter, wide.loc[name, "median"]),
+            quantity(parameter, wide.loc[name, "median"], width),
             span(*narrow.loc[name, ["low", "high"]]),
             span(*wide.loc[name, ["low", "high"]]),
         ]

@@ -50,11 +50,12 @@ def _intervals(findings: PosteriorFindings) -> str:
             ("low", "high"),
             "the data put",
         )
-    parts = [
-        f"{called(p)} between {value_of(p, table.loc[p.name, ends[0]])} and "
-        f"{quantity(p, table.loc[p.name, ends[1]])}"
-        for p in space.parameters[:_NAMED]
-    ]
+    parts = []
+    for p in space.parameters[:_NAMED]:
+        low, high = table.loc[p.name, list(ends)]
+        parts.append(
+            f"{called(p)} between {value_of(p, low, high - low)} and {quantity(p, high, high - low)}"
+        )
     if space.dimension > _NAMED:
         parts.append(f"{space.dimension - _NAMED} more in the table")
     if findings.fits:

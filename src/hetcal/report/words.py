@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetcal.checks.statistics import rounded
 from hetcal.emulators.transforms import as_transform
 
 if TYPE_CHECKING:
@@ -93,17 +94,19 @@ def is_logarithmic(parameter: Parameter) -> bool:
     return parameter.prior.dist.name in ("loguniform", "reciprocal")
 
 
-def value_of(parameter: Parameter, value: float) -> str:
-    """A parameter's value, to about a thousandth of the width of its prior."""
+def value_of(parameter: Parameter, value: float, interval: float = math.inf) -> str:
+    """A parameter's value, to a thousandth of its prior's width, or a hundredth of an interval's where finer."""
+    width = float(np.ptp(parameter.prior.ppf([0.005, 0.995])))
+    if 0 < interval < 0.02 * (abs(value) if is_logarithmic(parameter) else width):
+        return rounded(value, interval)
     if is_logarithmic(parameter):
         return number(value)
-    width = float(np.ptp(parameter.prior.ppf([0.005, 0.995])))
     return f"{value:,.{max(0, 2 - math.floor(math.log10(width / 2)))}f}"
 
 
-def quantity(parameter: Parameter, value: float) -> str:
+def quantity(parameter: Parameter, value: float, interval: float = math.inf) -> str:
     """A parameter's value with its unit."""
-    return f"{value_of(parameter, value)} {parameter.unit}".strip()
+    return f"{value_of(parameter, value, interval)} {parameter.unit}".strip()
 
 
 def called(parameter: Parameter) -> str:

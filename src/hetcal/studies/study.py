@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hetcal.problem import Problem
     from hetcal.report import Exhibit
 
-SHIPPED = ("flu1978", "flu1978_bed", "hagelloch")
+SHIPPED = ("flu1978", "flu1978_bed", "hagelloch", "three_cluster")
 BUDGETS = ("quick", "full")
 
 
@@ -40,7 +40,7 @@ class Study:
     name : str
         Short; names the folder of results.
     problem : Problem
-    method : BayesianCalibration or Posterior
+    method : BayesianCalibration, Posterior or EnsemblePosterior
         Of this problem.
     title : str
         The report's headline.
@@ -58,6 +58,8 @@ class Study:
         workers, also where others are made by file.
     outcome : str or callable, optional
         What the scenarios are judged by, the lower the better.
+    draws : int
+        Draws from the posterior at which each scenario is run.
     exact : bool
         Compute the exact posterior too, for a simulator that can be stepped.
     exhibits : callable, optional
@@ -104,6 +106,7 @@ class Study:
     posterior: Any = None
     scenarios: Mapping[str, Any] = field(default_factory=dict)
     outcome: Any = None
+    draws: int = 500
     exact: bool = False
     exhibits: Callable[[Answers], Sequence[Exhibit]] | None = None
 
@@ -172,7 +175,7 @@ class Study:
         scenarios = None
         if self.scenarios and posterior is not None:
             options = {name: value for name, value in options.items() if name != "retry_failed"}
-            scenarios = posterior.scenarios(self.scenarios, self.outcome, **options)
+            scenarios = posterior.scenarios(self.scenarios, self.outcome, draws=self.draws, **options)
         if self.exact and posterior is not None:
             posterior.exact()
         answers = Answers(results[0], posterior, scenarios)

@@ -2,301 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pandas as pd
 
+from hetcal.calibrate import EnsemblePosterior
 from hetcal.data import three_cluster
-from hetcal.parameters import Parameter, Space, log_uniform, uniform
-from hetcal.problem import Problem
-from hetcal.simulators import Campaign, Chain, SpatialABM
-from hetcal.streams import simulator_seeds
-from hetcal.targets import STATISTICS, EnsembleTarget, Target
+from hetcal.report.exhibits import Exhibit
+from hetcal.studies.study import Study
+from hetcal.studies.three_cluster_problem import (
+    COMPARED,
+    DAYS,
+    REALISATIONS,
+    SEEDED,
+    TRUTH,
+    Reference,
+    campaigns,
+    chain,
+    cheap_problem,
+    problem,
+    reference,
+    space,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from hetcal.calibrate.posterior_result import PosteriorResult
+    from hetcal.studies.answers import Answers
 
-TRUTH = {"beta": 0.5, "k": 0.01, "c": 1.5}
-REALISATIONS = 20
-DAYS = 1095
-SEEDED = ("cluster_a:node_9", "cluster_a:node_15", "cluster_a:node_1")
-CAMPAIGNS = (Campaign("B_far", day=10, efficacy=0.85), Campaign("B_near", day=10, efficacy=0.5))
+__all__ = [
+    "COMPARED",
+    "DAYS",
+    "REALISATIONS",
+    "SEEDED",
+    "TRUTH",
+    "Reference",
+    "campaigns",
+    "chain",
+    "cheap_problem",
+    "problem",
+    "reference",
+    "space",
+    "study",
+    "when_invaded",
+]
 
-
-@dataclass(frozen=True)
-class _Compared:
-    """One statistic of a reference: of which output, its scale in the published loss, and its published value."""
-
-    output: str
-    statistic: str
-    scale: float
-    published: float
-    label: str
-
-
-# Invasion first: what follows from it says nothing of its own, and is named as following it.
-COMPARED = {
-    "c_inv_frac": _Compared("invaded_C", "share_positive", 0.15, 0.45, "share of runs that invade C"),
-    "mean_AR_A": _Compared("attack_rate_A", "mean", 0.005, 0.980, "mean attack rate in A"),
-    "mean_AR_BN": _Compared("attack_rate_B_near", "mean", 0.05, 0.679, "mean immune share in B near"),
-    "std_AR_C": _Compared("attack_rate_C", "sd", 0.08, 0.500, "sd of the attack rate in C"),
-    "mean_peak_A": _Compared("peak_day_A", "mean", 3.0, 96.7, "mean day of the peak in A"),
-    "std_peak_A": _Compared("peak_day_A", "sd", 1.5, 2.4, "sd of the day of the peak in A"),
+BUDGETS: dict[str, dict[str, Any]] = {
+    "quick": {"initial": 120, "replicates": 2, "batch": 120, "rounds": 5},
+    "full": {"initial": 200, "replicates": 3, "batch": 200, "rounds": 8},
 }
-ARRIVAL_SCALE = 3.0  # days
+DRAWS = {"quick": 50, "full": 400}
+
+STORY = """
+Measles starts in A, a cluster of 15 places, and travels along a chain of clusters, B far, B near and C: 45 places
+with 1.6 million people, none of them immune. On day 10 a campaign immunises 85 % of B far and another half of B near.
+B far is a fire-break: one infectious person infects 0.6 others there, so every chain of infections ends. Whether one
+of them reaches B near first, where an outbreak grows again, is chance, and C is lost where it does.
+
+The data are not one outbreak but statistics of 20, made with known parameters: how often C is invaded, the mean
+attack rate in A and in B near, the mean and the standard deviation of the day of the peak in A, and the standard
+deviation of the attack rate in C. Unknown are beta, the infections a day by one infectious person among the
+susceptible, k, the share of contacts away from home, and c, by which such contacts thin out with distance. The data
+know beta within 0.1 %, since the attack rate in A follows it and hardly varies from run to run. k follows from the
+day of the peak. c is left with whether C was invaded, 20 times yes or no.
+
+Two of the six statistics say nothing of their own: C is either invaded, and then nearly everybody in it falls ill, or
+it is not, so the standard deviation of its attack rate and the mean in B near repeat the share of invaded runs. A
+loss that adds up six squares counts that share three times.
+
+Of 20 runs with the seeds 1 to 20 five invade C; of 3,000 runs at the same parameters 31.6 % do. The published study
+drew 9 of 20, which is on the high side (the chance of 9 or more is 15 %). Given the data of this study, 90 %
+intervals are 0.4997 to 0.5004 for beta (the truth is 0.5), 0.0089 to 0.0113 for k (0.01) and 1.43 to 2.02 for c
+(1.5). k and c hang together (correlation 0.49): with twice the k goes a c that is 0.85 larger, for more travel and a
+steeper decline of it with distance bring measles to C equally often.
+
+The published search, 2,688 runs with those it inherits, ended at 0.4963, 0.0091 and 1.087. Its c is 3.2 standard
+errors off, by what 20 runs can tell: not a lack of data but the way of searching. Its loss, 0.568, is lower than what
+the true parameters get on 20 fresh runs in 70 % of repeats, so this loss cannot tell which of its winners is nearer
+to the truth. A share is binomial, a mean is normal with a standard error that the runs themselves show: with these
+laws every run counts for what it is worth, whether a parameter set was run twice or 60 times, and the answer says how
+sure it is.
+
+What it means for a decision: with the campaigns as they were C is invaded with probability 20 % (4 to 34 %, with what
+is not known of the parameters), on day 205 on average where it is. To reach 95 % of B far brings that to 4 %, or 70 %
+of B near to 5 %; which of these two is better 20 runs cannot tell. 70 % of B far instead of 85 % loses C for certain,
+since one infects 1.2 others then and the fire-break is none. Without a campaign in B near it is 41 %, with both on
+day 60 instead of day 10 33 %, and on day 90, when A is at its peak, 99 %.
+"""
+
+LOOK_AT = (
+    "The statistics that count, and those left out because they follow the share of runs that invade C.",
+    "Figure of k and c: a ridge. What distance does is known less well than how much people travel.",
+    "beta, whose interval is a thousandth of its value, beside c, whose interval is a third of it.",
+    "Days of arrival by patch, which were held out: they would tell c apart from k; problem(arrivals=True) fits them.",
+    "The scenarios: 70 % in B far against 85 %, where the number that one infects crosses 1.",
+    "The published losses beside what the true parameters get: the best of them is luckier than the truth.",
+)
+
+SCENARIOS: dict[str, Any] = {
+    "as it was": {},
+    "70 % in B far": {"campaigns": campaigns(far=0.7)},
+    "95 % in B far": {"campaigns": campaigns(far=0.95)},
+    "nobody in B near": {"campaigns": campaigns(near=0.0)},
+    "70 % in B near": {"campaigns": campaigns(near=0.7)},
+    "both on day 60": {"campaigns": campaigns(day=60)},
+    "both on day 90": {"campaigns": campaigns(day=90)},
+}
 
 
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """What a calibration of the chain is given.
-
-    Attributes
-    ----------
-    name : str
-    statistics : dict of float
-        The six that are compared, by name.
-    truth : dict of float
-        Parameters behind it.
-    seeds : numpy.ndarray
-        Of its runs, (20,); empty where they are not known.
-    outputs : dict of numpy.ndarray
-        Of its runs, by name, (20, *shape); empty where they are not known.
-
-    Examples
-    --------
-    >>> import hetcal as hc
-    >>> hc.studies.three_cluster.reference("as published").statistics["c_inv_frac"]
-    0.45
-    """
-
-    name: str
-    statistics: dict[str, float]
-    truth: dict[str, float]
-    seeds: np.ndarray = field(repr=False)
-    outputs: dict[str, np.ndarray] = field(repr=False)
-
-    @property
-    def runs(self) -> pd.DataFrame:
-        """A row a run: seed and every output that is one number; no rows where the runs are not known."""
-        import pandas as pd
-
-        single = {name: values for name, values in self.outputs.items() if values.ndim == 1}
-        return pd.DataFrame({"seed": self.seeds, **single})
-
-
-def chain(kind: type = SpatialABM, **settings: Any) -> Any:
-    """The chain's simulator.
-
-    45 patches in four clusters A, B far, B near and C; people mix with their own cluster and its neighbours in the
-    chain. Five people are infected in each of the three largest patches of A; on day 10 campaigns immunise 85 % of the
-    susceptible in B far and half of those in B near.
+def when_invaded(posterior: PosteriorResult, **options: Any) -> pd.DataFrame:
+    """How probable it is that C is invaded in each scenario, and when it then is.
 
     Parameters
     ----------
-    kind : type
-        SpatialABM, SpatialCMP or SpatialMeanField.
-    **settings
-        Others than those of the study.
+    posterior : PosteriorResult
+        Of this study.
+    **options
+        Of `PosteriorResult.scenarios`. With those of the study nothing is simulated again.
 
-    Examples
-    --------
-    >>> import hetcal as hc
-    >>> hc.studies.three_cluster.chain().parameters
-    ('beta', 'k', 'c')
+    Returns
+    -------
+    DataFrame
+        A row a scenario: scenario; probability, that C is invaded, with low and high, between which 90 % of the
+        posterior put it; day, mean day of the first infectious in C where it is invaded, NaN where it never is.
     """
-    own: dict[str, Any] = {
-        "days": DAYS,
-        "mixing": Chain(),
-        "seeding": dict.fromkeys(SEEDED, 5),
-        "campaigns": CAMPAIGNS,
-    }
-    return kind(three_cluster(), **own | settings)
+    events = posterior.scenarios(SCENARIOS, "invaded_C", **options).table
+    days = posterior.scenarios(SCENARIOS, "arrival_C", better="higher", **options).table["mean"]
+    share = events["mean"]
+    # A run that never sees C infected has the day after the last.
+    day = ((days - (1 - share) * DAYS) / share.where(share > 0)).to_numpy()
+    found = events[["scenario", "mean", "expected_low", "expected_high"]]
+    found.columns = pd.Index(["scenario", "probability", "low", "high"])
+    return found.assign(day=day)
 
 
-def space() -> Space:
-    """Parameters with their priors.
+def _shown(answers: Answers, budget: str) -> list[Exhibit]:
+    """When C is reached, then the study's other exhibits."""
+    from hetcal.studies.three_cluster_exhibits import exhibits  # whose module builds on this one
 
-    beta and k as in the published study, whose first stage holds c at its true value. Here c is not known either:
-    uniform over 0.5 to 3, since at a half distance hardly counts, and exponents fitted to gravity models of measles and
-    of commuters mostly lie between 1 and 3.
-    """
-    return Space(
-        [
-            Parameter("beta", uniform(0.1, 1.5), unit="1/day", label="infections a day by one infectious"),
-            Parameter("k", log_uniform(1e-4, 0.1), label="share of contacts away from home"),
-            Parameter("c", uniform(0.5, 3.0), label="exponent of distance"),
-        ]
+    others = exhibits(budget)(answers)
+    if answers.posterior is None:
+        return others
+    found = when_invaded(answers.posterior, draws=DRAWS[budget])
+    table = pd.DataFrame(
+        {
+            "scenario": found["scenario"],
+            "C is invaded": [f"{100 * p:.0f} %" for p in found["probability"]],
+            "90 % interval": [
+                f"{100 * low:.0f} to {100 * high:.0f} %" for low, high in found[["low", "high"]].values
+            ],
+            "day, where it is": found["day"],
+        }
     )
-
-
-def reference(
-    name: str = "self-consistent", seed: int | None = None, truth: Mapping[str, float] | None = None
-) -> Reference:
-    """Data of 20 runs at known parameters.
-
-    Parameters
-    ----------
-    name : {"self-consistent", "as published"}
-        Runs of this simulator, or the six numbers that the published study printed, rounded as they are.
-    seed : int, optional
-        Of another set of 20 runs; those of the study have the seeds 1 to 20.
-    truth : dict of float, optional
-        Other parameters beta, k and c.
-
-    Returns
-    -------
-    Reference
-
-    Raises
-    ------
-    ValueError
-        For another name, or where published numbers are asked for at another seed or truth.
-
-    Examples
-    --------
-    >>> import hetcal as hc
-    >>> data = hc.studies.three_cluster.reference()
-    >>> len(data.runs), float(data.runs["invaded_C"].mean()) == data.statistics["c_inv_frac"]
-    (20, True)
-    """
-    if name == "as published":
-        if seed is not None or truth is not None:
-            raise ValueError(
-                f"reference {name!r} has no runs to be made at seed={seed!r}, truth={truth!r}: leave both out, or give "
-                "'self-consistent'"
-            )
-        published = {what: of.published for what, of in COMPARED.items()}
-        return Reference(name, published, dict(TRUTH), np.empty(0, dtype=np.int64), {})
-    if name != "self-consistent":
-        raise ValueError(f"unknown reference {name!r}: choose 'self-consistent' or 'as published'")
-    truth = dict(TRUTH if truth is None else truth)
-    model = chain()
-    seeds = np.arange(1, REALISATIONS + 1)
-    if seed is not None:
-        seeds = simulator_seeds(seed, "truth", 0, 0, REALISATIONS)
-    rows = np.tile([truth[parameter] for parameter in model.parameters], (REALISATIONS, 1))
-    outputs = model.batch(rows, seeds)
-    found = {what: float(STATISTICS[of.statistic](outputs[of.output])) for what, of in COMPARED.items()}
-    return Reference(name, found, truth, seeds, outputs)
-
-
-def problem(simulator: Any = None, reference: Reference | None = None, arrivals: bool = False) -> Problem:
-    """The six statistics of a reference as targets, with the published scales.
-
-    Parameters
-    ----------
-    simulator : simulator, optional
-        `chain()` where left out.
-    reference : Reference, optional
-        `reference()` where left out.
-    arrivals : bool
-        Compare too when each patch was reached, on average: those that every run of the reference reached, without
-        those that were seeded. It counts in the loss as one more statistic.
-
-    Returns
-    -------
-    Problem
-
-    Raises
-    ------
-    ValueError
-        Where arrivals are asked of a reference without runs.
-
-    Examples
-    --------
-    >>> import hetcal as hc
-    >>> published = hc.studies.three_cluster.reference("as published")
-    >>> [target.name for target in hc.studies.three_cluster.problem(reference=published).targets[:3]]
-    ['c_inv_frac', 'mean_AR_A', 'mean_AR_BN']
-    """
-    simulator = chain() if simulator is None else simulator
-    data = _reference() if reference is None else reference
-    targets = [
-        # Of squares over their scale, half of which is the loss of a Gaussian.
-        EnsembleTarget(
-            of.output,
-            observed=data.statistics[what],
-            loss="gaussian",
-            sd=of.scale,
-            weight=2.0,
-            name=what,
-            statistic=of.statistic,
-            realisations=REALISATIONS,
-            label=of.label,
-        )
-        for what, of in COMPARED.items()
-    ]
-    if arrivals:
-        targets.append(_arrivals(data))
-    return Problem(space(), simulator, targets)
-
-
-_reference = reference  # `problem` has an argument of that name
-
-
-def _arrivals(data: Reference) -> EnsembleTarget:
-    """Mean day on which each patch was reached, of those that every run reached and that were not seeded."""
-    if not data.outputs:
-        raise ValueError(
-            f"reference {data.name!r} has no runs, so nobody knows when patches were reached: give "
-            "reference('self-consistent'), or arrivals=False"
-        )
-    days = data.outputs["patch_arrival"]
-    seeded = three_cluster()["id"].isin(SEEDED).to_numpy()
-    kept = np.flatnonzero((days < DAYS).all(axis=0) & ~seeded)
-    return EnsembleTarget(
-        "patch_arrival",
-        observed=days[:, kept].mean(axis=0),
-        loss="gaussian",
-        sd=ARRIVAL_SCALE,
-        weight=2.0 / len(kept),
-        name="mean_arrival",
-        statistic="mean",
-        realisations=REALISATIONS,
-        kept=kept.tolist(),
-        label="mean day of arrival",
+    when = Exhibit(
+        "Whether C is invaded, and when",
+        "How probable it is that measles reaches C in each scenario, over what is not known of the parameters, and the "
+        "mean day on which the first person there is infectious, in the outbreaks in which it does.",
+        table=table,
     )
+    return [when, *others]
 
 
-def cheap_problem(simulator: Any, reference: Reference | None = None) -> Problem:
-    """What the published study compares a cheap model's single run by: immunity in A over time, and its peak.
+def study(budget: str = "quick") -> Study:
+    """The study of the three-cluster measles chain.
 
-    Days by which 10, 30, 50, 70 and 90 % of A are immune count by 30 days, the attack rate by 0.01, the day of the peak
-    by 5 days.
+    Use it where data are statistics of several outbreaks, and where a decision hangs on whether an outbreak gets
+    through at all.
 
     Parameters
     ----------
-    simulator : simulator
-        Such as ``chain(hc.simulators.SpatialCMP)``.
-    reference : Reference, optional
-        `reference()` where left out; means of its runs are compared.
+    budget : {"quick", "full"}
+        Quick: 840 runs to learn from, some minutes. Full: 2,200.
 
     Returns
     -------
-    Problem
+    Study
 
     Raises
     ------
     ValueError
-        For a reference without runs.
+        For another budget.
+
+    References
+    ----------
+    The calibration tutorial of the package laser-measles, whose scenario and scales these are.
 
     Examples
     --------
     >>> import hetcal as hc
-    >>> cheap = hc.studies.three_cluster.chain(hc.simulators.SpatialCMP)
-    >>> [target.name for target in hc.studies.three_cluster.cheap_problem(cheap).targets]
-    ['immune_days_A', 'attack_rate_A', 'peak_day_A']
+    >>> [target.name for target in hc.studies.three_cluster.study().method.held_out]
+    ['median_arrival']
     """
-    data = _reference() if reference is None else reference
-    if not data.outputs:
-        raise ValueError(
-            f"reference {data.name!r} has no runs, so its course in A is not known: give reference('self-consistent')"
-        )
-    scales = {"immune_days_A": 30.0, "attack_rate_A": 0.01, "peak_day_A": 5.0}
-    targets = [
-        Target(output, observed=data.outputs[output].mean(axis=0), loss="gaussian", sd=sd, weight=2.0)
-        for output, sd in scales.items()
-    ]
-    return Problem(space(), simulator, targets)
+    if budget not in BUDGETS:
+        raise ValueError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
+    chosen = problem(arrivals="held out")
+    return Study(
+        name="three_cluster",
+        problem=chosen,
+        method=EnsemblePosterior(chosen, **BUDGETS[budget]),
+        title="Measles along a chain of clusters: what 20 outbreaks say of how people mix",
+        source=three_cluster().attrs["source"] + "; 20 outbreaks simulated with the seeds 1 to 20",
+        story=STORY,
+        look_at=LOOK_AT,
+        scenarios=SCENARIOS,
+        outcome="invaded_C",
+        draws=DRAWS[budget],
+        exhibits=partial(_shown, budget=budget),
+    )
