@@ -20,9 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# A process a unit of work: what they call must not take more than its core.
-for _threads in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")
+# A process a unit of work: what they call must not take more than its core. Who imports this keeps his own threads.
+if __name__ == "__main__":
+    for _threads in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(_threads, "1")
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
