@@ -156,16 +156,20 @@ def test_a_posterior_takes_no_more_points_than_rounds_allow():
     assert likelihood.asked < 11 * 2**12
 
 
-def test_few_draws_are_said():
+def test_few_draws_are_said_and_do_not_shrink_to_points():
     # A needle: 200 sd across each of 12 parameters, curved so that no proposal gets through.
     space = hc.Space([hc.Parameter(f"x{i}", hc.uniform(0, 1)) for i in range(12)])
 
     def bent(unit):
         return -0.5 * (((unit[:, 1:] - unit[:, :-1] ** 2) / 0.005) ** 2).sum(axis=1)
 
-    with pytest.warns(UserWarning, match="worth .* independent ones"):
-        _, effective = sample_posterior(Closed(bent), space, np.zeros((1, 1)), 0)
+    with pytest.warns(
+        UserWarning, match="worth .* independent ones, so they are from a flattened, wider one"
+    ):
+        samples, effective = sample_posterior(Closed(bent), space, np.zeros((1, 1)), 0)
     assert effective < 400
+    # Not the few points that were met: the posterior's own weights leave no more than these.
+    assert len(samples.drop_duplicates()) > 400
 
 
 def test_weights_integrate_what_the_first_points_hardly_see():

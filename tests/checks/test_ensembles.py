@@ -131,12 +131,15 @@ def recovered(post):
 
 def test_the_self_test_finds_no_interval_of_a_right_posterior_too_narrow(post, recovered):
     # False alarm of the test itself: at most 5 % over the whole table; the seed is fixed. What emulators do not know of
-    # the chance, more at the ends of the box, makes its intervals a little wide.
+    # the chance, more at the ends of the box, makes its intervals a little wide, and moves those of all data sets one
+    # way, since all share the same emulators: 960 runs know the chance to about a third of the data's own error.
     assert recovered.power > 0.9
     table = recovered.table
     verdicts = table.groupby("parameter")["verdict"].unique()
     assert verdicts["rate"].tolist() == ["as claimed"]
-    assert set(verdicts["chance"]) <= {"as claimed", "too wide"}
+    assert set(verdicts["chance"]) <= {"as claimed", "too wide", "too low", "too high"}
+    # 90 % intervals of 200 and 100 data sets: three standard errors below.
+    assert (table["cover90"] > 0.9 - 3 * np.sqrt(0.09 / table["n"])).all()
     assert (table["level"] + " " + table["parameter"]).tolist() == [
         "local rate",
         "local chance",

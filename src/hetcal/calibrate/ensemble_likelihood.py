@@ -77,6 +77,12 @@ class EnsembleLikelihood:
         """What log L depends on, K processes: the emulators' means, then the logits of the shares."""
         return [*(e.process for e in self.emulators.values()), *self.shares.values()]
 
+    @property
+    def locations(self) -> np.ndarray:
+        """Where the emulators learned, (n, d)."""
+        process = self.processes[0]
+        return process.X
+
     def moments(self, unit: np.ndarray) -> Prediction:
         """Mean, mean_var and noise_var of one run by process at points (m, d), each (K, m)."""
         parts = [e.predict(unit) for e in self.emulators.values()]

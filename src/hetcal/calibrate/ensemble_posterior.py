@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Quantiles of a posterior that the next round keeps, and the margin on either side, in distances between them.
-_TAIL, _MARGIN = 0.001, 1.0
+_TAIL, _MARGIN = 0.01, 0.5
 
 # Share of a data set's realisations that must be left where some failed.
 _LEFT = 0.9

@@ -58,6 +58,11 @@ class EmulatedLikelihood:
         """The emulators know the whole cube."""
         return None
 
+    @property
+    def locations(self) -> None:
+        """Posteriors of single data sets are wide enough to be found without."""
+        return None
+
     def noise(self, noise_var: np.ndarray) -> np.ndarray:
         """Covariance of the summaries of one run from their variances (m, k); (m, k, k)."""
         sd = np.sqrt(noise_var)

@@ -223,7 +223,12 @@ class Rounds(Method[Learning, PosteriorResult]):
         likelihood = self._learn(study, round, seed, known.get(f"round {round - 1}", {}))
         summaries = likelihood.summaries(self._observed())
         samples, effective = sample_posterior(
-            likelihood, self.problem.space, summaries, seed, box=likelihood.box
+            likelihood,
+            self.problem.space,
+            summaries,
+            seed,
+            box=likelihood.box,
+            locations=likelihood.locations,
         )
         study.seconds["fitting"] += time.perf_counter() - began
         study.fits = {round: Fit(likelihood, summaries, samples, effective)}

@@ -25,6 +25,8 @@ _ROUNDS = 20
 # of the part that spans all, and degrees of freedom of their tails. With one part, or to 100 points, thin curved
 # posteriors in 6 to 8 dimensions came out up to a quarter too narrow, and their effective number did not tell.
 _FITTED, _A_PART, _PARTS, _WHOLE, _TAILS = 400, 3, 4, 0.2, 5.0
+# Locations that the first proposal is fitted to, for each dimension.
+_START = 10
 # Share of the largest weight below which a point counts for nothing.
 _NOTHING = 1e-8
 # Standard normal scores beyond this are the edge of the cube.
@@ -38,14 +40,20 @@ def sample_posterior(
     seed: int,
     n: int = 4000,
     box: np.ndarray | None = None,
+    locations: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, float]:
     """Equally weighted draws from the posterior given observed summaries (1, k), and their effective number.
 
-    By importance sampling in rounds. The draws are in random order. Warns where they are worth fewer than 400
-    independent ones. (emcee's walkers, tried where rounds ended below that, did not get through those either.)
+    By importance sampling in rounds. The draws are in random order. Where the posterior's own would be worth fewer than
+    400 independent ones it warns, and draws from the likelihood flattened by a power until they are worth that, so that
+    what is not resolved does not shrink to the few points that were met. (emcee's walkers, tried where rounds ended
+    below that, did not get through those either.)
 
     A box, ends (2, d) in the unit cube, is for a likelihood that is 0 outside of it: points are then spread over the
-    box, where they would else hardly meet it.
+    box, where they would else hardly meet it. A posterior that is narrower still is looked for among locations (m, d)
+    too, those that emulators learned from: the best of them are where the first proposal is fitted. Without, a peak of
+    a millionth of the cube is passed over where all that is far from runs, and not known, outweighs it at any higher
+    temperature.
     """
     rng = generator(seed, "emulator", 2)
     low, high = np.array([[0.0], [1.0]]) if box is None else box
@@ -53,17 +61,24 @@ def sample_posterior(
     def log_likelihood(points: np.ndarray) -> np.ndarray:
         return likelihood.log_likelihood(low + (high - low) * points, observed)[0]
 
+    start = None
+    if locations is not None:
+        inside = np.clip((locations - low) / (high - low), 0.0, 1.0)
+        start = inside[np.argsort(-log_likelihood(inside), kind="stable")[: _START * space.dimension]]
     points = sobol_points(space.dimension, _POINTS, rng)
-    points, log_weight = importance_sample(points, log_likelihood(points), log_likelihood, rng, _POINTS, n)
+    points, log_weight = importance_sample(
+        points, log_likelihood(points), log_likelihood, rng, _POINTS, n, start
+    )
     weight = normalised(log_weight)
-    draws = low + (high - low) * points[systematic(weight, n, rng)]
     effective = min(effective_number(weight), float(n))
     if effective < LEAST_EFFECTIVE:
+        weight = _flattened(log_weight)
         warnings.warn(
-            f"the {n} draws from the posterior are worth {effective:.0f} independent ones: ends of intervals are "
-            "uncertain; give fewer parameters or narrower priors",
+            f"the posterior is not resolved: {n} draws from it would be worth {effective:.0f} independent ones, so "
+            "they are from a flattened, wider one; give more runs, fewer parameters or narrower priors",
             stacklevel=2,
         )
+    draws = low + (high - low) * points[systematic(weight, n, rng)]
     return space.frame(space.from_unit(rng.permutation(draws))), effective
 
 
@@ -74,6 +89,7 @@ def importance_sample(
     rng: np.random.Generator,
     number: int,
     enough: float,
+    start: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weighted points of a posterior over the unit cube, by adaptive multiple importance sampling.
 
@@ -97,6 +113,8 @@ def importance_sample(
         Points drawn in a round.
     enough : float
         Effective number of points at which to stop.
+    start : numpy.ndarray, optional
+        Points (k, d) to which the first proposal is fitted.
 
     Returns
     -------
@@ -116,14 +134,20 @@ def importance_sample(
     proposals: list[_Mixture] = []
     for _ in range(_ROUNDS):
         log_weight = log_likelihood - log_mixture
-        if effective_number(normalised(log_weight)) >= enough:
+        # First points that miss a peak altogether look like enough.
+        untried = start is not None and not proposals
+        if not untried and effective_number(normalised(log_weight)) >= enough:
             break
-        flat = _flattened(log_weight)
-        # What counts for nothing even flattened will not count when it is flattened less.
-        counts = flat > _NOTHING * flat.max()
-        scores, flat = scores[counts], flat[counts]
-        log_likelihood, log_mixture = log_likelihood[counts], log_mixture[counts]
-        proposals.append(_Mixture(scores, flat / flat.sum(), rng))
+        if start is not None and not proposals:
+            of_start = np.clip(ndtri(start), -_EDGE, _EDGE)
+            proposals.append(_Mixture(of_start, np.full(len(start), 1 / len(start)), rng))
+        else:
+            flat = _flattened(log_weight)
+            # What counts for nothing even flattened will not count when it is flattened less.
+            counts = flat > _NOTHING * flat.max()
+            scores, flat = scores[counts], flat[counts]
+            log_likelihood, log_mixture = log_likelihood[counts], log_mixture[counts]
+            proposals.append(_Mixture(scores, flat / flat.sum(), rng))
         fresh = proposals[-1].draw(number, rng)
         fresh = fresh[np.all(np.abs(fresh) < _EDGE, axis=1)]
         of_fresh = np.full(len(fresh), of_prior)
