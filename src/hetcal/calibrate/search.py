@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hetcal.calibrate.study_runs import Runs, StudyRuns
+from hetcal.emulators.fit_many import FitTask, fit_many
 from hetcal.emulators.total import WeightedTotal, replicate_correlation
 from hetcal.emulators.transforms import as_transform
 
@@ -39,7 +40,7 @@ class Search(StudyRuns):
         X = self.problem.space.to_unit(runs.theta)
         known = self.ledger.checkpoints(self.study)
         start = known.get(f"fit {round - 1}", {})
-        emulators, weights = {}, {}
+        tasks, weights = {}, {}
         for target in self.problem.run_targets:
             if target.weight == 0:
                 continue
@@ -50,17 +51,14 @@ class Search(StudyRuns):
                     f"no run has a valid {target.name!r}: "
                     f"{self.ledger.runs(self.problem.simulator, self.study)['error'].dropna().iloc[0]}"
                 )
-            emulator = copy.copy(self.emulator)
-            if emulator.transform is None:
-                emulator.transform = target.emulated_scale
-            emulators[target.name] = emulator.fit(
-                X[valid],
-                y[valid],
-                seeds=runs.seeds[valid],
-                start=start.get(target.name),
-                name=f"{target.name!r}",
+            pattern = copy.copy(self.emulator)
+            if pattern.transform is None:
+                pattern.transform = target.emulated_scale
+            tasks[target.name] = FitTask(
+                pattern, X[valid], y[valid], runs.seeds[valid], start.get(target.name), repr(target.name)
             )
             weights[target.name] = target.weight
+        emulators = dict(zip(tasks, fit_many(list(tasks.values())), strict=True))
         total = WeightedTotal(emulators, weights, self._correlation(runs, emulators))
         if f"fit {round}" not in known:
             fitted = {name: e.hyperparameters for name, e in emulators.items()}
