@@ -76,3 +76,42 @@ def test_correlation_of_the_losses_of_one_run_is_the_pooled_one():
     assert abs(found[0, 1] - 0.8) < 0.03 and found[0, 1] == found[1, 0]
     np.testing.assert_allclose(np.diag(found), 1)
     assert np.array_equal(replicate_correlation(noise, np.arange(6000)), np.eye(2))
+
+
+def test_a_correlation_takes_for_each_pair_the_runs_that_have_both():
+    """Each loss is missing in half of the runs at random: 1 in 8 has all three. 3,000 locations of 4 runs leave about
+    3,000 pairs, less a mean each: standard errors below .025, the limit is five of them."""
+    rng = np.random.default_rng(5)
+    C = np.array([[1, 0.8, -0.3], [0.8, 1, 0.2], [-0.3, 0.2, 1]])
+    location = np.repeat(np.arange(3000), 4)
+    losses = rng.standard_normal((12_000, 3)) @ np.linalg.cholesky(C).T + 5 * rng.random((3000, 3))[location]
+    losses[rng.random(losses.shape) < 0.5] = np.nan
+    found = replicate_correlation(losses, location)
+    assert np.abs(found - C).max() < 0.125
+    # Rows without anything change nothing, and a loss that no other is seen with is correlated with none.
+    more = np.vstack([losses, np.full((50, 3), np.nan)])
+    assert np.array_equal(replicate_correlation(more, np.append(location, np.arange(50))), found)
+    alone = np.where(np.isfinite(losses[:, :1]), np.nan, rng.standard_normal((12_000, 1)))
+    assert np.array_equal(replicate_correlation(np.hstack([losses[:, :1], alone]), location), np.eye(2))
+
+
+def test_pairs_that_contradict_each_other_give_a_correlation_all_the_same():
+    """Three pairs seen in different runs, all with correlation -.9: no three numbers can have that."""
+    rng = np.random.default_rng(6)
+    blocks = []
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        block = np.full((400, 3), np.nan)
+        block[:, [i, j]] = rng.multivariate_normal([0, 0], [[1, -0.9], [-0.9, 1]], 400)
+        blocks.append(block)
+    found = replicate_correlation(np.vstack(blocks), np.repeat(np.arange(300), 4))
+    assert np.linalg.eigvalsh(found)[0] > -1e-12 and np.allclose(np.diag(found), 1)
+    assert np.all(found[np.triu_indices(3, 1)] < -0.4)
+
+
+def test_a_loss_without_noise_is_correlated_with_none_and_spoils_no_other():
+    rng = np.random.default_rng(7)
+    location = np.repeat(np.arange(500), 4)
+    a = rng.standard_normal(2000)
+    losses = np.column_stack([a, a + 0.1 * rng.standard_normal(2000), location.astype(float)])
+    found = replicate_correlation(losses, location)
+    assert found[0, 1] > 0.95 and np.array_equal(found[2], [0, 0, 1])

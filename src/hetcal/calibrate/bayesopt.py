@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.acquisition import LCB, candidate_points
+from hetcal.calibrate.held_out_locations import HELD_OUT, held_out_frame, note_held_out
 from hetcal.calibrate.method import Method
 from hetcal.calibrate.result import CalibrationResult, build_history
 from hetcal.calibrate.search import Search
@@ -16,6 +18,7 @@ from hetcal.calibrate.study_runs import Runs, of_purpose
 from hetcal.calibrate.winner import compare_finalists, fresh_block, honest_winner
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.total import WeightedTotal
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
 from hetcal.streams import check_seed, generator, simulator_seeds
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 _COUNTS = {
     "initial": 4,
     "replicates": 1,
+    "centroid": 0,
     "batch": 1,
     "rounds": 0,
     "exploit_every": 2,
@@ -56,6 +60,12 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
         Locations of the first design (scrambled Sobol).
     replicates : int
         Seeds a location, of its own.
+    centroid : int
+        Replicates at one more location of the first design, the middle of the space (every parameter at the median of
+        its prior). Where locations have few replicates these pin down how large the noise is.
+    hold_out : float
+        Share of the first design's locations, with all their seeds, that no emulator ever learns from. After every
+        round the emulators are scored on them: see `CalibrationResult.held_out`.
     batch, rounds : int
         Locations a round, and rounds after the first design.
     exploit_every : int, optional
@@ -63,6 +73,9 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
     patience : int, optional
         Stop when the believed best loss has not improved by more than its standard error for so many rounds.
         For pure minimisation; None runs the whole budget.
+    satisfactory : float, optional
+        Stop when the believed best loss lies below this by two standard deviations of the belief. For a fit that is
+        good enough; None runs the whole budget.
     candidates : int
         New points among which a batch is chosen.
     finalists, finalist_replicates : int
@@ -73,8 +86,9 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
     Raises
     ------
     ValueError
-        If a count is out of range or the problem has ensemble targets, which have no loss for a single run; in `run`,
-        if the simulator gives other outputs for the same parameters and seed.
+        If a count is out of range, if `hold_out` leaves too few locations to learn from or to score on, or if the
+        problem has ensemble targets, which have no loss for a single run; in `run`, if the simulator gives other
+        outputs for the same parameters and seed.
 
     References
     ----------
@@ -95,10 +109,13 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
     acquisition: Any = field(default_factory=LCB)
     initial: int = 60
     replicates: int = 10
+    centroid: int = 0
+    hold_out: float = 0.0
     batch: int = 8
     rounds: int = 12
     exploit_every: int | None = 4
     patience: int | None = None
+    satisfactory: float | None = None
     candidates: int = 20_000
     finalists: int = 8
     finalist_replicates: int = 100
@@ -121,14 +138,43 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
         self._check_counts(_COUNTS, optional=("exploit_every", "patience"))
         if self.candidates < self.batch:
             raise ValueError(f"candidates={self.candidates} are too few for batch={self.batch}: raise it")
-        if self.initial < self.problem.space.dimension + 3:
+        self._check_locations()
+        if self.satisfactory is not None and not _is_number(self.satisfactory):
             raise ValueError(
-                f"initial={self.initial} locations are too few for {self.problem.space.dimension} parameters: give "
-                f"at least {self.problem.space.dimension + 3}, better {10 * self.problem.space.dimension}"
+                f"satisfactory is a finite loss, or None to run the budget, not {self.satisfactory!r}"
             )
         if self.emulator.transform is not None:
             for target in self.problem.run_targets:
                 target.check_transform(self.emulator.transform)
+
+    def _check_locations(self) -> None:
+        """Refuse a first design that leaves too few locations to learn from, or to score emulators on."""
+        d = self.problem.space.dimension
+        if self.initial < d + 3:
+            raise ValueError(
+                f"initial={self.initial} locations are too few for {d} parameters: give at least {d + 3}, better "
+                f"{10 * d}"
+            )
+        if not _is_number(self.hold_out) or not 0 <= self.hold_out < 1:
+            raise ValueError(
+                f"hold_out is the share of initial locations that are held out, at least 0 and below 1, not "
+                f"{self.hold_out!r}"
+            )
+        held = self._held_count
+        if self.hold_out > 0 and held < 2:
+            raise ValueError(
+                f"hold_out={self.hold_out:g} of initial={self.initial} locations holds out {held}, too few to score "
+                f"on: give hold_out={2 / self.initial:.2g} or more, better more initial locations, or hold_out=0"
+            )
+        if self.initial - held < d + 3:
+            raise ValueError(
+                f"hold_out={self.hold_out:g} leaves {self.initial - held} of initial={self.initial} locations to "
+                f"learn from, too few for {d} parameters: at least {d + 3} must stay"
+            )
+
+    @property
+    def _held_count(self) -> int:
+        return round(self.hold_out * self.initial)
 
     def _view(self, ledger: Ledger, seed: int, say: Callable[[str], None]) -> Search:
         return Search(self.problem, ledger, self.study_name(seed), say, emulator=self.emulator)
@@ -145,23 +191,35 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
             return self._ask_reporting(search, asks, seed)
         else:
             done = int(asks["round"].max())
-            if done < self.rounds and not self._stops(search, done):
+            if self._stopped(search, done) is None:
                 self._ask_batch(search, done, seed)
             else:
                 self._ask_finalists(search, done, seed)
         return True
 
     def _ask_design(self, search: Search, purposes: set[str], seed: int) -> None:
+        problem = self.problem
+        theta = problem.theta(sobol(problem.space, self.initial, seed).frame)
+        seeds = self._seeds(seed, 0, self.initial)
+        held = np.sort(generator(seed, "validation", 0).permutation(self.initial)[: self._held_count])
+        if len(held) and HELD_OUT not in purposes:
+            own = [simulator_seeds(seed, "validation", 0, int(i), self.replicates) for i in held]
+            search.ask(0, HELD_OUT, theta[held], own)
         if "given" not in purposes:
-            search.take_over(search.ledger.given(self.problem.simulator))
-        theta = self.problem.theta(sobol(self.problem.space, self.initial, seed).frame)
-        search.ask(0, "design", theta, self._seeds(seed, 0, len(theta)))
+            given = search.ledger.given(problem.simulator)
+            search.take_over(given[~_among(problem.theta(given), theta[held])])
+        theta, seeds = np.delete(theta, held, axis=0), [s for i, s in enumerate(seeds) if i not in held]
+        if self.centroid:
+            middle = problem.space.from_unit(np.full((1, problem.space.dimension), 0.5))
+            theta = np.vstack([theta, problem.theta(problem.space.frame(middle))])
+            seeds.append(simulator_seeds(seed, "calibration", 0, self.initial, self.centroid))
+        # Last, because it tells that the first round has been asked for.
+        search.ask(0, "design", theta, seeds)
 
     def _ask_batch(self, search: Search, done: int, seed: int) -> None:
         round = done + 1
         search.say(f"{self._place(round)}: fitting")
-        total = search.fit(done)
-        search.incumbent(done)
+        total = self._learn(search, done)
         search.say(f"{self._place(round)}: choosing {self.batch} locations")
         candidates = candidate_points(
             total, self.candidates, search.failed_locations(done), check_seed(seed), round
@@ -174,18 +232,31 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
         theta = search.natural(chosen)
         search.ask(round, "search", theta, self._seeds(seed, round, len(theta)))
 
-    def _stops(self, search: Search, done: int) -> bool:
-        """Whether the believed best has stood still, within its error, for `patience` rounds."""
+    @staticmethod
+    def _learn(search: Search, done: int) -> WeightedTotal:
+        """Emulators after a round, what they believe and how they do on held-out locations noted in the ledger."""
+        total = search.fit(done)
+        search.incumbent(done)
+        note_held_out(search, total, done)
+        return total
+
+    def _stopped(self, search: Search, done: int) -> str | None:
+        """Why the search ends after a round; None where it goes on."""
+        if self.satisfactory is not None:
+            now = search.incumbent(done)
+            if now["mean"] + 2 * now["sd"] <= self.satisfactory:
+                return "satisfactory"
+        if done >= self.rounds:
+            return "budget"
         if self.patience is None or done < self.patience:
-            return False
+            return None
         now, then = search.incumbent(done), search.incumbent(done - self.patience)
-        return then["mean"] - now["mean"] < now["sd"]
+        return "no improvement" if then["mean"] - now["mean"] < now["sd"] else None
 
     def _ask_finalists(self, search: Search, done: int, seed: int) -> None:
         round = done + 1
         search.say(f"{self._place(round)}: fitting for the finalists")
-        total = search.fit(done)
-        search.incumbent(done)
+        total = self._learn(search, done)
         candidates = candidate_points(
             total, self.candidates, search.failed_locations(done), check_seed(seed), round
         )
@@ -241,6 +312,17 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
             best=winner,
             emulator=search.fit(last),
             history=build_history(search, last),
-            stopped="budget" if last == self.rounds else "no improvement",
+            held_out=held_out_frame(known),
+            stopped=str(self._stopped(search, last)),
             seconds=search.seconds,
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _among(theta: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which rows of theta (n, d) are one of the others (m, d), to rounding; (n,)."""
+    same = np.isclose(theta[:, None], others[None], rtol=1e-9, atol=0)
+    return same.all(axis=2).any(axis=1)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hetcal.calibrate.held_out_locations import HELD_OUT
 from hetcal.calibrate.not_ruled_out import NotRuledOut, not_ruled_out
+from hetcal.calibrate.study_runs import TRAINING
 from hetcal.calibrate.winner import Winner, fresh_block
 from hetcal.emulators.total import WeightedTotal
 from hetcal.ledger import Ledger
@@ -38,12 +40,17 @@ class CalibrationResult:
     emulator : WeightedTotal
         The weighted total on the loss's scale.
     history : pandas.DataFrame
-        One row a location and round: round, purpose, the parameters, replicates, valid, loss, loss_se, believed,
-        believed_sd, believed_best (lowest believed mean of any location after that round; it may rise).
+        One row a location and round, those held out included: round, purpose, the parameters, replicates, valid, loss
+        (weighted total), loss_se, believed, believed_sd, believed_best (lowest believed mean of any location after
+        that round; it may rise); where there are several targets also the mean loss of each, "loss of <target>".
     stopped : str
-        "budget" or "no improvement".
+        "budget", "no improvement" or "satisfactory".
     seconds : dict of float
         simulating, fitting, total: of this process.
+    held_out : pandas.DataFrame
+        How the emulators predict locations that they never learn from, where the method holds some out. One row a
+        round and target: round, target, locations, r2, log_score, log_score_se, coverage_50, coverage_90; of location
+        means on the emulator's own scale, their noise counted.
 
     Examples
     --------
@@ -64,6 +71,7 @@ class CalibrationResult:
     history: pd.DataFrame
     stopped: str
     seconds: dict[str, float] = field(default_factory=dict)
+    held_out: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def problem(self) -> Problem:
@@ -135,7 +143,9 @@ class CalibrationResult:
 def build_history(search: Search, last: int) -> pd.DataFrame:
     """Tidy history of a study: one row a location and round, what was believed of it and what came."""
     known = search.ledger.checkpoints(search.study)
-    runs = search.training(last)
+    asks = search.asks()
+    shown = asks["purpose"].isin([*TRAINING, HELD_OUT]) & (asks["round"] <= last)
+    runs = search.runs(asks[shown].reset_index(drop=True))
     table = runs.asks.drop(columns=["seeds", "position"]).copy()
     losses = pd.Series(runs.total).groupby(runs.ask)
     table["replicates"] = [len(s) for s in runs.asks["seeds"]]
@@ -149,5 +159,9 @@ def build_history(search: Search, last: int) -> pd.DataFrame:
         note = known[f"believed search {round}"]
         table.loc[rows, "believed"], table.loc[rows, "believed_sd"] = note["mean"], note["sd"]
     table["believed_best"] = [known[f"round {round}"]["mean"] for round in table["round"]]
+    targets = search.problem.run_targets
+    if len(targets) > 1:
+        each = runs.losses.groupby(runs.ask).mean()
+        table = table.assign(**{f"loss of {t.name}": each[t.name] for t in targets})
     front = ["round", "purpose", *search.problem.space.names]
     return table[front + [c for c in table.columns if c not in front]]

@@ -69,13 +69,13 @@ class Search(StudyRuns):
 
     @staticmethod
     def _correlation(runs: Runs, emulators: dict[str, Any]) -> np.ndarray:
-        complete = np.isfinite(runs.losses[list(emulators)].to_numpy()).all(axis=1)
-        latent = [
-            as_transform(e.transform).forward(runs.losses[name].to_numpy()[complete])
-            for name, e in emulators.items()
-        ]
-        _, location = np.unique(runs.theta[complete], axis=0, return_inverse=True)
-        return replicate_correlation(np.column_stack(latent), location.reshape(-1))
+        latent = np.full((len(runs.seeds), len(emulators)), np.nan)
+        for column, (name, emulator) in enumerate(emulators.items()):
+            y = runs.losses[name].to_numpy()
+            valid = np.isfinite(y)
+            latent[valid, column] = as_transform(emulator.transform).forward(y[valid])
+        _, location = np.unique(runs.theta, axis=0, return_inverse=True)
+        return replicate_correlation(latent, location.reshape(-1))
 
     def incumbent(self, round: int) -> dict[str, Any]:
         """The location that is believed best after a round: its theta, mean loss and standard deviation."""

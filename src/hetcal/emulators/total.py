@@ -112,16 +112,22 @@ class WeightedTotal:
 
     def combine(self, latent: np.ndarray, independent: bool = False) -> Prediction:
         """The total's prediction on its own scale from latent numbers (k, 3, m)."""
-        correlation = np.eye(len(self.emulators)) if independent else self.correlation
+        k = len(self.emulators)
+        correlation = np.eye(k) if independent else np.asarray(self.correlation)
+        transforms = self.transforms
         weights = np.array([self.weights[name] for name in self.emulators])
-        natural = np.array([t.moments(*part) for t, part in zip(self.transforms, latent, strict=True)])
-        spread = weights[:, None] * np.sqrt(natural[:, 1])
-        noise = weights[:, None] * np.sqrt(natural[:, 2])
-        return Prediction(
-            weights @ natural[:, 0],
-            np.einsum("im,ij,jm->m", spread, correlation, spread),
-            np.einsum("im,ij,jm->m", noise, correlation, noise),
-        )
+        natural = np.array([t.moments(*part) for t, part in zip(transforms, latent, strict=True)])
+        mean_var, noise_var = weights**2 @ natural[:, 1], weights**2 @ natural[:, 2]
+        for i in range(k):
+            for j in range(i):
+                if correlation[i, j]:
+                    pair = _pair_covariances(
+                        [transforms[i], transforms[j]], latent[[i, j]], correlation[i, j]
+                    )
+                    mean_var = mean_var + 2 * weights[i] * weights[j] * pair[0]
+                    noise_var = noise_var + 2 * weights[i] * weights[j] * pair[1]
+        # Pairs of losses are exact, yet rounding can leave a sum of many a hair below 0.
+        return Prediction(weights @ natural[:, 0], np.maximum(mean_var, 0.0), np.maximum(noise_var, 0.0))
 
     def moments(self, latent: np.ndarray) -> Moments:
         """Where bounds are taken: a lognormal matched to the total's epistemic moments where every target is
@@ -177,26 +183,74 @@ class WeightedTotal:
         return "WeightedTotal(" + " + ".join(f"{w:g} x {name}" for name, w in self.weights.items()) + ")"
 
 
+def _pair_covariances(
+    transforms: list[Any], latent: np.ndarray, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Covariances of two losses of one run on their own scales, the emulators' and the noise's, (m,) each.
+
+    Exact for the normals and lognormals that latent numbers (2, 3, m) stand for.
+    """
+    mean_cov, noise_cov = correlation * np.sqrt(latent[0, 1:] * latent[1, 1:])
+    logs = [isinstance(t, Log) for t in transforms]
+    height = np.ones(latent.shape[2])
+    for (mean, mean_var, noise_var), log in zip(latent, logs, strict=True):
+        if log:
+            height = height * np.exp(mean + 0.5 * (mean_var + noise_var))
+    if all(logs):
+        return height * np.expm1(mean_cov), height * np.exp(mean_cov) * np.expm1(noise_cov)
+    return height * mean_cov, height * noise_cov
+
+
 def replicate_correlation(losses: np.ndarray, location: np.ndarray) -> np.ndarray:
     """Correlation of the losses of one run, pooled over locations.
+
+    Each pair of losses is compared over the runs that have both; a loss that a run lacks costs the others nothing.
 
     Parameters
     ----------
     losses : numpy.ndarray
-        Latent losses, shape (N, k), finite.
+        Latent losses, shape (N, k), NaN where a run lacks one.
     location : numpy.ndarray
         Location of each run, shape (N,).
 
     Returns
     -------
     numpy.ndarray
-        Shape (k, k); the identity where no location has replicates.
+        Shape (k, k), a correlation matrix; 0 between losses of which no location has replicates, or one never varies.
     """
+    if np.all(np.isfinite(losses)):
+        return _pooled_correlation(losses, location)
+    correlation = np.eye(losses.shape[1])
+    for i in range(len(correlation)):
+        for j in range(i):
+            pair = losses[:, [i, j]]
+            both = np.isfinite(pair).all(axis=1)
+            if both.any():
+                correlation[i, j] = correlation[j, i] = _pooled_correlation(pair[both], location[both])[0, 1]
+    return _nearest_correlation(correlation)
+
+
+def _pooled_correlation(losses: np.ndarray, location: np.ndarray) -> np.ndarray:
+    """`replicate_correlation` of runs that have every loss."""
     count = np.bincount(location)
-    means = np.stack([np.bincount(location, weights=column) / count for column in losses.T], axis=1)
+    means = np.stack(
+        [np.bincount(location, weights=column) / np.maximum(count, 1) for column in losses.T], axis=1
+    )
     residual = (losses - means[location])[count[location] > 1]
     covariance = residual.T @ residual
     sd = np.sqrt(np.diag(covariance))
-    if len(residual) == 0 or np.any(sd == 0):
-        return np.eye(losses.shape[1])
-    return covariance / np.outer(sd, sd)
+    quiet = sd == 0
+    sd[quiet] = 1.0
+    correlation = covariance / np.outer(sd, sd)
+    correlation[quiet, quiet] = 1.0
+    return correlation
+
+
+def _nearest_correlation(matrix: np.ndarray) -> np.ndarray:
+    """A correlation matrix close by, where pairs seen in different runs contradict each other."""
+    values, vectors = np.linalg.eigh(matrix)
+    if values[0] >= 0:
+        return matrix
+    clipped = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    sd = np.sqrt(np.diag(clipped))
+    return clipped / np.outer(sd, sd)
