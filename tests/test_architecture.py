@@ -19,7 +19,7 @@ LAYERS = [
     {"designs"},
     {"targets", "observed", "losses", "observation", "simulators", "data"},
     {"ledger", "ledgerfile", "studylog", "frames"},
-    {"ensemble", "executors", "dask_executor", "workers"},
+    {"ensemble", "executors", "dask_executor", "process_pool", "workers"},
     {"problem"},
     {"rbridge"},
     {"emulators"},

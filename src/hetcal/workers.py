@@ -40,14 +40,19 @@ EXITED_WITH_0 = 256  # no process ends with this code
 _state: dict[str, Any] = {}
 
 
+def prepare() -> None:
+    """Make this process a worker: one thread, no life beyond the parent's."""
+    _die_with_parent()
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+
+
 def start(simulator: bytes) -> None:
-    """Make this process ready: one thread, no life beyond the parent's, the simulator loaded.
+    """Make this process a worker that has the simulator.
 
     A simulator that cannot be loaded is reported by the first `run`: a worker that died here would only be
     replaced by the next.
     """
-    _die_with_parent()
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    prepare()
     import cloudpickle
 
     # Bytes from this user's own parent process, never from a file.

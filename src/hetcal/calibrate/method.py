@@ -14,6 +14,7 @@ from hetcal.calibrate.study_runs import StudyRuns, speaker, warn_of_other_versio
 from hetcal.ensemble import execute, open_executor
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
+from hetcal.rbridge import RPool
 from hetcal.simulators.identity import content_hash, fingerprint
 from hetcal.streams import check_seed
 
@@ -58,7 +59,8 @@ class Method(ABC, Generic[View, Result]):
         seed : int
             Everything random follows from it.
         workers : int
-            Processes for the simulator; the numbers do not depend on it.
+            Processes for the simulator, and as many with an R each where a method fits several targets at once; the
+            numbers do not depend on it.
         executor : dask.distributed.Client, optional
             Runs the simulator on a cluster instead.
         time_limit : float, optional
@@ -79,7 +81,10 @@ class Method(ABC, Generic[View, Result]):
         warn_of_other_versions(ledger, self.problem.simulator)
         began = time.perf_counter()
         study = self._view(ledger, seed, speaker(progress))
-        with open_executor(self.problem.simulator, workers, executor, time_limit) as opened:
+        with (
+            open_executor(self.problem.simulator, workers, executor, time_limit) as opened,
+            RPool(workers) as study.fitters,
+        ):
 
             def simulate(runs: pd.DataFrame) -> None:
                 started = time.perf_counter()
@@ -100,7 +105,7 @@ class Method(ABC, Generic[View, Result]):
             while (todo := self._ask(study, seed)) is not None:
                 simulate(todo)
                 study.check_repeatable(todo, opened)
-        result = self._result(study, seed)
+            result = self._result(study, seed)
         study.seconds["total"] = time.perf_counter() - began
         return result
 

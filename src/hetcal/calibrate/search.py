@@ -58,7 +58,7 @@ class Search(StudyRuns):
                 pattern, X[valid], y[valid], runs.seeds[valid], start.get(target.name), repr(target.name)
             )
             weights[target.name] = target.weight
-        emulators = dict(zip(tasks, fit_many(list(tasks.values())), strict=True))
+        emulators = dict(zip(tasks, fit_many(list(tasks.values()), self.fitters), strict=True))
         total = WeightedTotal(emulators, weights, self._correlation(runs, emulators))
         if f"fit {round}" not in known:
             fitted = {name: e.hyperparameters for name, e in emulators.items()}

@@ -16,6 +16,7 @@ from hetcal.emulators.base import Prediction
 from hetcal.ensemble import execute
 from hetcal.ledger import Ledger
 from hetcal.problem import Problem
+from hetcal.rbridge import RPool
 from hetcal.simulators.base import split_outputs
 
 TRAINING = ("given", "design", "search", "placement")
@@ -74,6 +75,8 @@ class StudyRuns:
         The study's name in the ledger.
     say : callable
         Takes one line of text about what is going on.
+    fitters : int or RPool
+        Who fits emulators, see `hetcal.emulators.fit_many`.
     """
 
     problem: Problem
@@ -81,6 +84,7 @@ class StudyRuns:
     study: str
     say: Callable[[str], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"simulating": 0.0, "fitting": 0.0})
+    fitters: int | RPool = 1
     _number: int | None = None
 
     @property

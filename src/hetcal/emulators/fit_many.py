@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hetcal.threads import one_blas_thread
+from hetcal.rbridge.pool import RPool, attempt
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,25 +37,37 @@ class FitTask:
     start: dict[str, Any] | None = None
     name: str = "emulator"
 
-    @one_blas_thread
     def fit(self) -> Any:
         """The fitted emulator."""
         emulator = copy.copy(self.emulator)
         return emulator.fit(self.X, self.y, seeds=self.seeds, start=self.start, name=self.name)
 
 
-def fit_many(tasks: Sequence[FitTask], workers: int = 1) -> list[Any]:
+def fit_many(tasks: Sequence[FitTask], workers: int | RPool = 1) -> list[Any]:
     """Fitted emulators of some tasks, in their order.
 
     Parameters
     ----------
     tasks : sequence of FitTask
-    workers : int
-        Processes; 1 fits in this one. No number depends on it.
+    workers : int or hetcal.rbridge.RPool
+        Processes with an R each, for these fits; 1 fits in this process. Or workers that are kept for later fits.
+        No number depends on it.
 
     Returns
     -------
     list
+
+    Raises
+    ------
+    hetcal.rbridge.RWorkerDied
+        If a fit ends its worker twice.
+    Exception
+        What a fit raised, with its name as a note.
+
+    Warns
+    -----
+    FitWarning, hetcal.rbridge.RWarning
+        Those of the fits, with their names.
 
     Examples
     --------
@@ -69,4 +81,9 @@ def fit_many(tasks: Sequence[FitTask], workers: int = 1) -> list[Any]:
     >>> cases.state.X0.shape
     (10, 1)
     """
-    return [task.fit() for task in tasks]
+    if not isinstance(workers, RPool):
+        with RPool(workers) as pool:
+            return fit_many(tasks, pool)
+    if min(workers.workers, len(tasks)) <= 1:
+        return [attempt(task.fit).deliver(task.name) for task in tasks]
+    return workers.run([(task.name, task.fit) for task in tasks])

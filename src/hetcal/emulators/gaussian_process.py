@@ -12,8 +12,9 @@ import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -161,6 +162,10 @@ class GaussianProcess:
     covariance: str
     trend: float
     scale: float
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A factor is made again in a moment and would be most of what crosses between processes.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     @one_blas_thread

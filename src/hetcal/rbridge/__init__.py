@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from hetcal.rbridge.doctor import doctor
-from hetcal.rbridge.errors import RError, RMissing, RWarning
+from hetcal.rbridge.errors import RError, RMissing, RWarning, RWorkerDied
 from hetcal.rbridge.install import install_r
+from hetcal.rbridge.pool import RPool
 from hetcal.rbridge.session import call, start, versions
 
-__all__ = ["RError", "RMissing", "RWarning", "call", "doctor", "install_r", "start", "versions"]
+__all__ = [
+    "RError",
+    "RMissing",
+    "RPool",
+    "RWarning",
+    "RWorkerDied",
+    "call",
+    "doctor",
+    "install_r",
+    "start",
+    "versions",
+]

@@ -40,5 +40,31 @@ class RMissing(RuntimeError):
     """R, rpy2 or an R package is not there; the message has the command that mends it."""
 
 
+class RWorkerDied(RuntimeError):
+    """A worker process with R died at a task, and so did its replacement.
+
+    Parameters
+    ----------
+    name : str
+        Of the task.
+    cause : str
+        What ended the worker.
+
+    Examples
+    --------
+    >>> from hetcal import rbridge
+    >>> print(rbridge.RWorkerDied("'cases'", "it was killed"))
+    the R worker that fitted 'cases' died, and again when the fit was tried once more: it was killed
+    """
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(name, cause)
+        self.name = name
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"the R worker that fitted {self.name} died, and again when the fit was tried once more: {self.cause}"
+
+
 class RWarning(UserWarning):
     """A warning raised by R code, with the R call it came from."""
