@@ -17,7 +17,7 @@ _ROOMS = {
     "hetcal.problem": ["Problem"],
     "hetcal.ledger": ["Ledger", "LedgerError"],
     "hetcal.ensemble": ["run_ensemble"],
-    "hetcal.emulators": ["HetGP", "Prediction", "load_emulator"],
+    "hetcal.emulators": ["HetGP", "Prediction", "StackedGP", "load_emulator"],
     "hetcal.acquisition": ["EI", "LCB", "Thompson"],
     "hetcal.calibrate": [
         "BayesianCalibration",
@@ -31,7 +31,7 @@ _ROOMS = {
     ],
     "hetcal.checks": ["recovery_test"],
     "hetcal.comparison": ["compare_models"],
-    "hetcal.sensitivity": ["sobol"],
+    "hetcal.sensitivity": ["sobol", "sobol_by_loss"],
     "hetcal.report": ["Exhibit"],
     "hetcal.studies": ["Study"],
 }

@@ -84,12 +84,12 @@ class WeightedTotal:
     @property
     def dimension(self) -> int:
         """Number of parameters."""
-        return next(iter(self.emulators.values())).state.X0.shape[1]
+        return next(iter(self.emulators.values())).locations.shape[1]
 
     @cached_property
     def locations(self) -> np.ndarray:
         """Locations where every target has runs, (n, d); elsewhere nothing is known of the total."""
-        first, *others = (e.state.X0 for e in self.emulators.values())
+        first, *others = (e.locations for e in self.emulators.values())
         for X in others:
             known = {row.tobytes() for row in X}
             first = first[[row.tobytes() in known for row in first]]
@@ -157,7 +157,10 @@ class WeightedTotal:
         """
         if cov:
             raise ValueError("the total gives no covariance between points: ask the targets' emulators")
-        latent = self.latent(np.atleast_2d(np.asarray(X, dtype=float)))
+        return self.on_scale(self.latent(np.atleast_2d(np.asarray(X, dtype=float))), scale)
+
+    def on_scale(self, latent: np.ndarray, scale: str) -> Prediction:
+        """What `predict` says, from latent numbers (k, 3, m) of the targets."""
         total = self.combine(latent)
         if scale == "natural":
             return total

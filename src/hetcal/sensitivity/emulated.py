@@ -81,15 +81,18 @@ def indices_of_draws(
 
 
 def seed_share(mean: np.ndarray, noise_var: np.ndarray, level: float) -> SeedShare:
-    """The seed's total index from mean response and noise variance of each function, both (rows, draws)."""
+    """The seed's total index from mean response and noise variance of each function, both (rows, draws).
+
+    Of one function only the sampling error is known, and emulator_sd is NaN.
+    """
     squares = (mean - mean.mean(axis=0)) ** 2
     variance, noise = squares.mean(axis=0), noise_var.mean(axis=0)
     shares = noise / (variance + noise)
     # Sampling error by the delta method: what each row adds to the ratio.
     influence = (variance * noise_var - noise * squares) / (variance + noise) ** 2
     sampling = math.sqrt(float(influence.var(axis=0, ddof=1).mean()) / len(mean))
-    centre, emulator = float(shares.mean()), float(shares.std(ddof=1))
-    half = _quantile(level) * math.hypot(emulator, sampling)
+    centre, emulator = float(shares.mean()), float(shares.std(ddof=1)) if len(shares) > 1 else math.nan
+    half = _quantile(level) * math.hypot(np.nan_to_num(emulator), sampling)
     return SeedShare(centre, max(0.0, centre - half), min(1.0, centre + half), emulator, sampling)
 
 

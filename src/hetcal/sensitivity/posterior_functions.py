@@ -146,15 +146,23 @@ class PosteriorFunctions:
 
     def __call__(self, X: np.ndarray, scale: str = "natural") -> tuple[np.ndarray, np.ndarray]:
         """Mean response and noise variance of each function at points (m, d) of the unit cube; each (m, n)."""
+        flat = self.latent(X)
+        if self.single and scale == "latent":
+            mean, noise = flat[0, 0], flat[0, 2]
+        else:
+            total = self.total.on_scale(flat, scale)
+            mean, noise = total.mean, total.noise_var
+        return mean.reshape(len(X), self.n), noise.reshape(len(X), self.n)
+
+    def latent(self, X: np.ndarray) -> np.ndarray:
+        """Latent mean, mean_var (0, for a function is known) and noise_var of each target: (targets, 3, m x n)."""
         latent = np.zeros((len(self.parts), 3, len(X), self.n))
         for t, part in enumerate(self.parts):
             latent[t, 2] = _fitted_noise(part.state, part.noise_process, X)[:, None] * self.noise_level[t]
             for s, drawn in enumerate(self.functions):
                 columns = slice(s * _PER_SET, min((s + 1) * _PER_SET, self.n))
                 self._fill(latent[t, 0, :, columns], drawn[t], X)
-        flat = latent.reshape(len(self.parts), 3, -1)
-        mean, noise = self._latent(flat) if scale == "latent" else self._natural(flat)
-        return mean.reshape(len(X), self.n), noise.reshape(len(X), self.n)
+        return latent.reshape(len(self.parts), 3, -1)
 
     def _fill(self, out: np.ndarray, functions: _Functions, X: np.ndarray) -> None:
         functions.process.prepare(variance=False)
@@ -163,15 +171,3 @@ class PosteriorFunctions:
             out[rows] = functions(X[rows])
 
         in_blocks(block, len(X), 256)
-
-    def _natural(self, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        total = self.total.combine(latent)
-        return total.mean, total.noise_var
-
-    def _latent(self, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.single:
-            return latent[0, 0], latent[0, 2]
-        moments, (mean, noise) = self.total.moments(latent), self._natural(latent)
-        if moments.lognormal:
-            return moments.centre, np.log1p(noise / (mean - moments.bound) ** 2)
-        return moments.centre, noise

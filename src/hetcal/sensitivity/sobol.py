@@ -14,14 +14,13 @@ from hetcal.parameters import Space
 from hetcal.sensitivity.emulated import SeedShare, indices_of_draws, seed_share
 from hetcal.sensitivity.jansen import Indices, check_bootstrap, check_varies, check_whole, jansen
 from hetcal.sensitivity.posterior_functions import PosteriorFunctions
-from hetcal.streams import generator
+from hetcal.sensitivity.sampling import cut_ranges, pick_freeze, unit_box
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BLOCK_ROWS = 16_384  # points that the function sees at once
 _DRAWS = 100
-_SCALES = ("natural", "latent")
+SCALES = ("natural", "latent")
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,28 +199,17 @@ def sobol(
         raise TypeError(f"space must be a hetcal.Space, not {type(space).__name__}")
     check_whole("n", n, 2)
     check_bootstrap(bootstrap, level)
-    draws = _count_draws(function, draws)
-    ranges = _ranges(within, space)
+    draws = count_draws(function, draws)
+    ranges = cut_ranges(within, space)
     evaluate, convert = _response(function, space, scale)
     both = evaluate
     if draws:
         functions = PosteriorFunctions(function, draws, seed)
         evaluate, both = lambda x: functions(x, scale)[0], lambda x: np.hstack(functions(x, scale))
-    low, high = _box(ranges, space)
-    random = generator(seed, "sensitivity")
-    x_a = convert(low + random.random((n, space.dimension)) * (high - low))
-    x_b = convert(low + random.random((n, space.dimension)) * (high - low))
+    f_a, f_b, f_ab = pick_freeze(both, evaluate, convert, unit_box(ranges, space), n, seed, dummy)
     names = list(space.names)
-    f_a = _evaluate(both, x_a)
-    f_b = _evaluate(both, x_b)
     if draws:
         (f_a, noise_a), (f_b, noise_b) = np.hsplit(f_a, 2), np.hsplit(f_b, 2)
-    f_ab = np.empty((n, space.dimension + dummy) + f_a.shape[1:])
-    for i in range(space.dimension):
-        own = x_a[:, i].copy()
-        x_a[:, i] = x_b[:, i]
-        f_ab[:, i] = _evaluate(evaluate, x_a)
-        x_a[:, i] = own
     if dummy:
         f_ab[:, -1] = f_a
         names.append("dummy")
@@ -254,7 +242,7 @@ def sobol(
     )
 
 
-def _count_draws(function: Any, draws: int | None) -> int:
+def count_draws(function: Any, draws: int | None) -> int:
     """How many functions to draw."""
     parts = function.emulators.values() if isinstance(function, WeightedTotal) else [function]
     drawable = all(isinstance(part, HetGP) for part in parts)
@@ -271,50 +259,12 @@ def _count_draws(function: Any, draws: int | None) -> int:
     return draws
 
 
-def _ranges(within: Any, space: Space) -> dict[str, tuple[float, float]]:
-    """Ranges by parameter, checked."""
-    if within is None:
-        return {}
-    if hasattr(within, "columns"):
-        missing = [c for c in ("parameter", "low", "high") if c not in within.columns]
-        if missing:
-            raise ValueError(f"within needs columns parameter, low and high; missing: {', '.join(missing)}")
-        within = {r.parameter: (r.low, r.high) for r in within.itertuples()}
-    unknown = [str(name) for name in within if name not in space.names]
-    if unknown:
-        raise ValueError(
-            f"within names {', '.join(unknown)}, but the parameters are {', '.join(space.names)}"
-        )
-    ranges = {}
-    for name, ends in within.items():
-        if np.shape(ends) != (2,) or not np.all(np.isfinite(ends)) or not ends[0] < ends[1]:
-            raise ValueError(f"within needs (low, high) with low < high for {name}, not {ends!r}")
-        ranges[name] = (float(ends[0]), float(ends[1]))
-    return ranges
-
-
-def _box(ranges: Mapping[str, tuple[float, float]], space: Space) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the box in the unit cube, each (d,)."""
-    middle = space.from_unit(np.full((1, space.dimension), 0.5))[0]
-    ends = np.tile(middle, (2, 1))
-    for j, name in enumerate(space.names):
-        if name in ranges:
-            ends[:, j] = ranges[name]
-    low, high = space.to_unit(ends)
-    for j, name in enumerate(space.names):
-        if name not in ranges:
-            low[j], high[j] = 0.0, 1.0
-        elif not low[j] < high[j]:
-            raise ValueError(f"the prior of {name} gives no probability to {ranges[name]}")
-    return low, high
-
-
 def _response(
     function: Any, space: Space, scale: str
 ) -> tuple[Callable[[np.ndarray], Any], Callable[[np.ndarray], np.ndarray]]:
     """How to evaluate, and how unit-cube draws become what is evaluated."""
-    if scale not in _SCALES:
-        raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(_SCALES)}")
+    if scale not in SCALES:
+        raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
     if hasattr(function, "predict"):
         return lambda x: function.predict(x, scale=scale).mean, np.ascontiguousarray
     if not callable(function):
@@ -325,28 +275,6 @@ def _response(
     if scale != "natural":
         raise ValueError(f"scale={scale!r} belongs to emulators: a plain function has only its natural scale")
     return function, space.from_unit
-
-
-def _evaluate(evaluate: Callable[[np.ndarray], Any], x: np.ndarray) -> np.ndarray:
-    """The output at every row, (n,) or (n, k), block by block."""
-    blocks = []
-    for start in range(0, len(x), _BLOCK_ROWS):
-        rows = x[start : start + _BLOCK_ROWS].copy()  # a function may work on its argument in place
-        values = np.asarray(evaluate(rows), dtype=float)
-        if values.ndim not in (1, 2) or len(values) != len(rows) or values.shape[1:] == (0,):
-            raise ValueError(
-                f"for an array of shape {rows.shape} the function must return ({len(rows)},) or "
-                f"({len(rows)}, outputs), not shape {values.shape}"
-            )
-        bad = ~np.isfinite(values.reshape(len(rows), -1)).all(axis=1)
-        if bad.any():
-            point = ", ".join(f"{v:.6g}" for v in x[start : start + _BLOCK_ROWS][bad][0])
-            raise ValueError(
-                f"the function returned a value that is not finite for {bad.sum()} of {len(rows)} points, "
-                f"first at ({point}): narrow the prior to where it is defined, or return a finite value there"
-            )
-        blocks.append(values)
-    return np.concatenate(blocks)
 
 
 def _tidy(names: list[str], indices: Indices) -> pd.DataFrame:
