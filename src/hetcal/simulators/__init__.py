@@ -27,11 +27,15 @@ from hetcal.simulators.stepping import Stepper, check_step, check_stepper, run_s
 __all__ = [
     "BoardingSchool",
     "Campaign",
+    "CSV",
     "Chain",
+    "Command",
     "CompetingDestinations",
     "FunctionSimulator",
     "GivenWeights",
     "Gravity",
+    "JSON",
+    "LongTable",
     "Mixing",
     "Radiation",
     "RunResult",
@@ -73,6 +77,14 @@ _SPATIAL = {
     "Stouffer": "mixing",
 }
 
+# Programs of any language, and the readers of what they write.
+_COMMAND = {
+    "CSV": "command_readers",
+    "Command": "command",
+    "JSON": "command_readers",
+    "LongTable": "command_readers",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import the models on first use: numba takes a second to load."""
@@ -88,6 +100,8 @@ def __getattr__(name: str) -> Any:
         from hetcal.simulators.village import VillageOutbreak
 
         return VillageOutbreak
+    if name in _COMMAND:
+        return getattr(import_module(f"hetcal.simulators.{_COMMAND[name]}"), name)
     if name in _SPATIAL:
         return getattr(import_module(f"hetcal.simulators.{_SPATIAL[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -354,7 +354,7 @@ def run_one(simulator: Simulator, theta: np.ndarray, seed: int) -> RunResult:
     """Run a simulator at one parameter set (d,) and seed; its faults become a failed run.
 
     Only KeyboardInterrupt is let through. A SystemExit is a failed run too: a model that calls ``sys.exit``
-    must not end a study.
+    must not end a study. What a fault carries as `outputs` is kept: the run is partial.
     """
     started = time.perf_counter()
     named = {name: float(value) for name, value in zip(simulator.parameters, theta)}
@@ -362,7 +362,7 @@ def run_one(simulator: Simulator, theta: np.ndarray, seed: int) -> RunResult:
         outputs = simulator(named, int(seed))
         status, flat, error = validate_outputs(simulator, outputs)
     except (Exception, SystemExit) as fault:
-        status, flat = "failed", np.full(flat_size(simulator), np.nan)
+        status, flat, _ = validate_outputs(simulator, getattr(fault, "outputs", {}))
         error = f"{type(fault).__name__}: {fault}"
     return RunResult(status, flat, time.perf_counter() - started, error)
 
