@@ -194,3 +194,21 @@ def test_the_error_of_a_total_with_partial_runs_is_its_spread_over_repeated_ense
         totals.append(problem.contributions({"y": y, "total": total})["total"].to_numpy())
     claimed = np.mean([t.std(ddof=1) / 40**0.5 for t in totals])
     assert abs(claimed / np.std([t.mean() for t in totals], ddof=1) - 1) < 0.2
+
+
+def test_other_weights_make_another_problem_of_the_same_runs():
+    share = hc.EnsembleTarget("total", observed=0.5, loss="rss", statistic="share_positive", name="share")
+    problem = hc.Problem(SPACE, line, [Y, share])
+    for weights in ([0.001, 10], {"share": 10, "y": 0.001}, np.array([0.001, 10])):
+        other = problem.weighted(weights)
+        assert [t.weight for t in other.targets] == [0.001, 10]
+        assert isinstance(other.targets[1], hc.EnsembleTarget) and other.simulator is problem.simulator
+    assert [t.weight for t in problem.targets] == [Y.weight, 1.0]
+    for weights, sentence in (
+        ([1.0], "1 weights for 2 targets: give one for each of y, share"),
+        ({"y": 1.0}, "weights are for y; targets are y, share"),
+        ([1.0, -1.0], "target 'share': a weight is a finite number of at least 0, not -1.0"),
+        ([0.0, 0.0], "every target has weight 0"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            problem.weighted(weights)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -129,6 +129,44 @@ class Problem:
     def ensemble_targets(self) -> tuple[EnsembleTarget, ...]:
         """Targets on statistics of a location's replicates."""
         return tuple(t for t in self.targets if isinstance(t, EnsembleTarget))
+
+    def weighted(self, weights: Sequence[float] | Mapping[str, float]) -> Problem:
+        """The same problem with other weights of its targets; runs that are there serve both.
+
+        Parameters
+        ----------
+        weights : sequence of float, or mapping of str to float
+            One a target in their order, or by target name.
+
+        Returns
+        -------
+        Problem
+
+        Raises
+        ------
+        ValueError
+            If there are not as many weights as targets, names do not match, or a weight is negative or not finite.
+
+        Examples
+        --------
+        >>> import hetcal as hc
+        >>> problem = hc.studies.flu1978.study().problem
+        >>> problem.weighted([0.01] * len(problem.targets)).targets[0].weight
+        0.01
+        """
+        names = [t.name for t in self.targets]
+        if isinstance(weights, Mapping):
+            if set(weights) != set(names):
+                raise ValueError(
+                    f"weights are for {', '.join(map(str, weights))}; targets are {', '.join(names)}"
+                )
+            weights = [weights[name] for name in names]
+        if len(weights) != len(names):
+            raise ValueError(
+                f"{len(weights)} weights for {len(names)} targets: give one for each of {', '.join(names)}"
+            )
+        targets = [replace(t, weight=w) for t, w in zip(self.targets, weights, strict=True)]
+        return Problem(self.space, self.simulator, targets)
 
     def theta(self, frame: Any) -> np.ndarray:
         """Columns of a frame in the simulator's order of parameters, (n, d)."""

@@ -117,3 +117,32 @@ def test_it_holds_the_truth_where_the_emulator_is_fitted_to_runs(needs_r):
         missed += not np.all((left["low"] <= best) & (best <= left["high"]))
     assert missed <= 2
     assert np.mean(shares) < 0.75
+
+
+class Bowl:
+    """Stands where a total does: a known loss of 16 parameters, of which only the first four matter."""
+
+    dimension = 16
+
+    def latent(self, X):
+        return 100 * ((X[:, :4] - [0.5, 0.4, 0.6, 0.5]) ** 2).sum(axis=1)
+
+    def moments(self, latent):
+        from hetcal.emulators.total import Moments
+
+        return Moments(latent, np.full(len(latent), 0.03), False, 0.0)
+
+
+def test_a_set_too_thin_for_random_points_is_followed_to_the_ends_of_what_does_not_matter():
+    """Volume of the ball of radius .036 in four dimensions: 8e-6, so of 32,768 points at random a quarter of one falls
+    into it. Its ranges are .072 wide for what matters and the whole prior for what does not."""
+    names = [f"p{i}" for i in range(16)]
+    space = hc.Space([hc.Parameter(name, hc.uniform(0, 1)) for name in names])
+    theta = dict.fromkeys(names, 0.5) | {"p1": 0.4, "p2": 0.6}
+    at = Winner(theta, 0.0, 1e-6, 0.0, 0.0, 0.0, (), 100, {})
+    found = not_ruled_out(Bowl(), space, at, seed=1)
+    share = found.table["share"].to_numpy()
+    true = 2 * np.sqrt(3 * np.sqrt(2) * 0.03 / 100)
+    assert np.all((0.7 * true < share[:4]) & (share[:4] <= true))
+    assert np.all(share[4:] > 0.98)
+    assert np.all(implausibility(Bowl(), found.unit, space.to_unit(space.array(theta)), at) <= 3)

@@ -6,6 +6,7 @@ of a mean loss, taken as likelihood ratios, can miss the truth every time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hetcal.calibrate.winner import Winner
 
 _POINTS = 2**15
+# Where fewer of them are left, the set is followed along lines as well: so many walkers, points a line, and sweeps.
+_FEW, _WALKERS, _LINE, _SWEEPS = 100, 32, 16, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +107,46 @@ def not_ruled_out(
     rng = generator(seed, "sensitivity", 1)
     winner_unit = space.to_unit(space.array(winner.theta))
     spread = sobol_points(space.dimension, _POINTS, rng)
-    left = spread[implausibility(total, spread, winner_unit, winner) <= threshold]
+
+    def remains(points: np.ndarray) -> np.ndarray:
+        return implausibility(total, points, winner_unit, winner) <= threshold
+
+    left = spread[remains(spread)]
     volume = len(left) / len(spread)
     # Where little is left, the ends of the ranges come from points spread over the box around it.
     edges = np.vstack([left, winner_unit])
+    if len(left) < _FEW:
+        edges = np.vstack([edges, _along_lines(remains, edges, generator(seed, "sensitivity", 7))])
     for _ in range(4):
         margin = 0.1 * np.ptp(edges, axis=0) + 0.01
         low, high = np.maximum(edges.min(axis=0) - margin, 0), np.minimum(edges.max(axis=0) + margin, 1)
         box = low + rng.random((8192, space.dimension)) * (high - low)
-        edges = np.vstack([edges, box[implausibility(total, box, winner_unit, winner) <= threshold]])
+        edges = np.vstack([edges, box[remains(box)]])
     low, high = edges.min(axis=0), edges.max(axis=0)
     ends = space.from_unit(np.vstack([low, high]))
     table = pd.DataFrame({"parameter": space.names, "low": ends[0], "high": ends[1], "share": high - low})
     return NotRuledOut(table, volume, edges)
+
+
+def _along_lines(
+    remains: Callable[[np.ndarray], np.ndarray], start: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Points that remain, found by walking from others (m, d) along one axis after the other.
+
+    Among many parameters a set that spans the whole prior of some can be too thin for points at random to fall into;
+    a line through a point of it meets it wherever it goes.
+    """
+    d = start.shape[1]
+    walkers = start[-1 - np.arange(_WALKERS) % len(start)]
+    found = [walkers]
+    for _ in range(_SWEEPS):
+        for j in rng.permutation(d):
+            lines = np.repeat(walkers[:, None], _LINE, axis=1)
+            far = (np.arange(_LINE // 2) + rng.random((_WALKERS, _LINE // 2))) / (_LINE // 2)
+            step = 10.0 ** (-3 * rng.random(far.shape)) * rng.choice([-1, 1], size=far.shape)
+            lines[:, :, j] = np.clip(np.hstack([far, walkers[:, j, None] + step]), 0.0, 1.0)
+            good = remains(lines.reshape(-1, d)).reshape(_WALKERS, _LINE)
+            found.append(lines[good])
+            chosen = np.argmax(good * rng.random(good.shape), axis=1)
+            walkers = np.where(good.any(axis=1)[:, None], lines[np.arange(_WALKERS), chosen], walkers)
+    return np.vstack(found)
