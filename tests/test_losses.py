@@ -8,11 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hetcal.losses import LOSSES
-from hetcal.targets import Target
+from hetcal.losses import LOSSES, CurveResidual, LogRelativeRisk
+from hetcal.targets import EnsembleTarget, Target
 
 OBSERVED = [2.0, 0.0, 5.0]
-OPTIONS = {"binomial": {"trials": 10}, "negative_binomial": {"dispersion": 2.0}, "gaussian": {"sd": 2.0}}
+OPTIONS = {
+    "binomial": {"trials": 10},
+    "negative_binomial": {"dispersion": 2.0},
+    "gaussian": {"sd": 2.0},
+    "log_gaussian": {"least_sd": 0.1},
+}
 
 # Simulated 4, 1, 5 against observed 2, 0, 5.
 BY_HAND = {
@@ -21,6 +26,8 @@ BY_HAND = {
     "sqrt_rss": 1.3431458,  # (2 - 1.4142136)^2 + 1
     "binomial": 13.9042630,  # -(2 ln .4 + 8 ln .6) - 10 ln .9 + 10 ln 2
     "poisson_deviance": 3.2274113,  # 2 (2 ln .5 + 2) + 2
+    "half_poisson_deviance": 1.6137056,  # 2 ln .5 - 2 + 4 + 1
+    "log_gaussian": 2.6572768,  # RSS 2 (ln 2)^2, so s = ln 2: 3 (ln(2 pi) / 2 + ln(ln 2)) + 1
     "negative_binomial": 2.0929925,  # 2 (2 ln .5 - 4 ln(4/6)) - 4 ln(2/3)
     "gaussian": 0.625,  # (1 + .25) / 2
 }
@@ -55,6 +62,136 @@ def test_an_outbreak_that_dies_out_has_a_large_loss_and_not_an_infinite_one():
     # -(2 ln .001 + 8 ln .999) - 10 ln .999 - (5 ln .001 + 5 ln .999)
     np.testing.assert_allclose(target("binomial").losses(dead), 48.3772982, atol=1e-6)
     assert np.isfinite(target("negative_binomial").losses(dead)).all()
+
+
+def test_a_log_gaussian_loss_has_its_declared_lowest_value_below_zero():
+    one = target("log_gaussian", [3.0, 7.0, 20.0], least_sd=0.05)
+    # 3 (.9189385 + ln .05) + 1
+    lowest = -5.2303812
+    np.testing.assert_allclose(one.losses(np.array([[3.0, 7.0, 20.0], [3.1, 7.1, 20.1]])), lowest, atol=1e-6)
+    assert one.emulated_scale == ("log", pytest.approx(lowest - 1, abs=1e-6))
+    with pytest.raises(
+        ValueError, match=r"log_gaussian can be as low as -5.23038, so log\(loss - 0\) can fail"
+    ):
+        target("log_gaussian", [3.0, 7.0, 20.0], least_sd=0.05, transform="log").check_transform("log")
+    away = one.losses(np.array([[6.0, 14.0, 20.0], [0.0, 0.0, 0.0]]))
+    # RSS 2 (ln 2)^2 over 2: s = ln 2
+    np.testing.assert_allclose(away[0], 2.6572768, atol=1e-6)
+    assert np.isfinite(away).all() and away[1] > away[0]
+
+
+# Simulated 2, 4, 16 against observed 1, 2, 4: ratios 2, 2, 4.
+BIASED = [
+    ("log_rss", None, 2.8827181),  # 6 (ln 2)^2
+    ("log_rss", 2.0, 0.4804530),  # (ln 2)^2
+    (
+        "log_rss",
+        "profiled",
+        0.3203020,
+    ),  # ratios over their geometric mean 2^(4/3): (1/9 + 1/9 + 4/9) (ln 2)^2
+    ("log_gaussian", 2.0, 1.6175561),  # s = ln 2 / sqrt 2
+    ("log_gaussian", "profiled", 1.0093584),  # s = ln 2 / sqrt 3
+]
+
+
+@pytest.mark.parametrize("loss, bias, by_hand", BIASED)
+def test_a_bias_is_taken_out_by_hand(loss, bias, by_hand):
+    one = target(loss, [1.0, 2.0, 4.0], bias=bias)
+    runs = np.array([[2.0, 4.0, 16.0], [2.0, 4.0, 8.0]])
+    np.testing.assert_allclose(one.losses(runs)[0], by_hand, atol=1e-6)
+    if bias is not None:
+        np.testing.assert_allclose(one.losses(runs)[1], one.family.lowest(one.observed, None, one._extra))
+        np.testing.assert_allclose(one.compared(runs)[1], [1, 2, 4])
+        assert one.describe()["bias"] == bias
+    # A run in the place of the data has the same bias.
+    np.testing.assert_allclose(
+        one.pair_losses(runs, runs)[0], one.losses(runs[1:])[0] if bias else 0, atol=1e-9
+    )
+
+
+positive = st.floats(0.6, 1e4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(positive, min_size=3, max_size=3),
+    st.lists(positive, min_size=3, max_size=3),
+    st.floats(0.01, 100),
+)
+def test_the_profiled_bias_is_the_best_of_all_and_takes_out_any_factor(y, mu, bias):
+    y, mu = np.array(y), np.array([mu])
+    for loss in ("log_rss", "log_gaussian"):
+        profiled = target(loss, y, bias="profiled").losses(mu)[0]
+        assert profiled <= target(loss, y, bias=bias).losses(mu)[0] + 1e-9
+        np.testing.assert_allclose(
+            target(loss, y, bias="profiled").losses(mu * (1 + bias))[0], profiled, atol=1e-7
+        )
+
+
+@pytest.mark.parametrize("bias", [None, 3.0, "profiled"])
+@pytest.mark.parametrize("loss", ["log_rss", "log_gaussian"])
+def test_runs_that_die_out_have_a_finite_loss_with_a_bias_too(loss, bias):
+    one = target(loss, [0.0, 2.0, 40.0], bias=bias, floor=0.1)
+    losses = one.losses(np.array([[0.0, 0.0, 0.0], [0.0, 6.0, 0.0], [np.nan, 1.0, 1.0]]))
+    assert np.isfinite(losses[:2]).all() and np.isnan(losses[2])
+    # Of the first: floors .1 over the bias against .1, 2, 40.
+    ratios = np.log(0.1 / np.array([0.1, 2.0, 40.0]))
+    ratios -= ratios.mean() if bias == "profiled" else np.log(bias or 1.0)
+    if loss == "log_rss":
+        np.testing.assert_allclose(losses[0], (ratios**2).sum())
+
+
+def test_a_bias_counts_in_statistics_of_ensembles_too():
+    one = EnsembleTarget("y", observed=[1.0, 2.0], loss="log_rss", statistic="mean", bias=2.0)
+    runs = np.array([[1.0, 4.0], [3.0, 12.0]])
+    np.testing.assert_allclose(one.loss_and_error(runs)[0], np.log(2) ** 2)
+    np.testing.assert_allclose(one.of_ensembles([runs]), [[1.0, 4.0]])
+
+
+def test_relative_risks_by_hand():
+    statistic = LogRelativeRisk(reference=0, floor=0.5)
+    one = Target("severe", observed=np.log([0.5, 0.25]), loss="rss", statistic=statistic)
+    # Rates 20, 20, 10: risks 1 and .5; without cases in two groups the floor: .5 / 20 = 1 / 40.
+    losses = one.losses(np.array([[20.0, 20.0, 10.0], [40.0, 20.0, 10.0], [20.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    two, last = np.log(2) ** 2, np.log([20.0, 10.0])
+    np.testing.assert_allclose(losses, [2 * two, 0, (last**2).sum(), two + np.log(4) ** 2], atol=1e-12)
+    matrix = statistic(np.array([[20.0, 10.0, 5.0], [8.0, 4.0, 1.0]]))
+    np.testing.assert_allclose(np.exp(matrix), [[0.5, 0.25], [0.5, 0.125]])
+    np.testing.assert_allclose(np.exp(LogRelativeRisk(-1, 0.5)(np.array([4.0, 8.0]))), [0.5])
+
+
+def test_residuals_from_a_curve_by_hand():
+    # Prevalence 10, 30, 60 with rates 1, 5, 8; at 20 the curve is 3, at 45 it is 6.5, beyond its ends 1 and 8.
+    points = np.array([[[20.0, 45.0, 5.0, 90.0], [4.0, 6.5, 0.0, 2.0]]])
+    plain = CurveResidual([10, 30, 60], [1, 5, 8])
+    one = Target("points", observed=np.zeros(4), loss="rss", statistic=plain)
+    np.testing.assert_allclose(one.losses(points), 1 + 0 + 1 + 36)
+    logs = CurveResidual([10, 30, 60], [1, 5, 8], floor=0.25)
+    one = Target("points", observed=np.zeros(4), loss="rss", statistic=logs)
+    np.testing.assert_allclose(one.losses(points), np.log(4 / 3) ** 2 + 0 + np.log(4) ** 2 + np.log(4) ** 2)
+    assert one.emulated_scale == ("log", -1e-3)
+    assert one.describe()["statistic"] == "CurveResidual(x=(10.0, 30.0, 60.0), y=(1.0, 5.0, 8.0), floor=0.25)"
+
+
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda: LogRelativeRisk(0, floor=0), "floor is 0: give the least rate"),
+        (lambda: CurveResidual([1], [1]), "at least two finite numbers"),
+        (lambda: CurveResidual([1, 1], [1, 2]), "x ascending"),
+        (lambda: CurveResidual([1, 2], [1, 2, 3]), "as long as each other"),
+        (lambda: CurveResidual([1, 2], [1, np.nan]), "at least two finite numbers"),
+        (lambda: CurveResidual([1, 2], [1, 2], floor=np.nan), "floor is nan: give the least value"),
+        (
+            lambda: CurveResidual([1, 2], [1, 2])(np.ones(3)),
+            r"points have shape \(3,\): give two rows, x and y",
+        ),
+        (lambda: LogRelativeRisk(3, 0.1)(np.ones(3)), "reference is group 3 of 3"),
+    ],
+)
+def test_statistics_refuse_what_they_cannot_take(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()
 
 
 def test_count_losses_are_deviances_of_their_families():
@@ -120,6 +257,14 @@ def test_the_families_own_constants_may_differ_by_datum():
         ("gaussian", [3, 1], {"sd": [1, 2, 3]}, r"sd has shape \(3,\) but \(2,\) was observed"),
         ("binomial", [3, 1], {"trials": [5, 5, 5]}, r"trials has shape \(3,\) but \(2,\) was observed"),
         ("rss", [3, 1], {"sd": 1.0}, "loss 'rss' takes no sd="),
+        ("rss", [3, 1], {"bias": 2.0}, "loss 'rss' takes no bias=, log_rss and log_gaussian do"),
+        ("log_rss", [3, 1], {"bias": -2.0}, 'bias is a positive number or "profiled", not -2.0'),
+        ("log_rss", [3, 1], {"bias": "fitted"}, "not 'fitted'"),
+        ("log_rss", [3, 1], {"bias": np.nan}, "not nan"),
+        ("log_gaussian", [3, 1], {"least_sd": None}, "log_gaussian needs least_sd=, a positive number"),
+        ("log_gaussian", [3, 1], {"least_sd": [1, 2]}, "at least 2 data, and one least_sd= for all of them"),
+        ("log_gaussian", [3], {}, "at least 2 data"),
+        ("half_poisson_deviance", [3, -1], {}, "needs data of at least 0, not -1"),
         ("rss", [3, 1], {"floor": 0.5}, "loss 'rss' takes none"),
         ("poisson_deviance", [3, 1], {"floor": 0.0}, "floor=0.0: it must be positive"),
         ("poisson_deviance", [3, 1], {"floor": np.nan}, "it must be positive"),

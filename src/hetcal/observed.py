@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Observed:
     dispersion: Any = None
     sd: Any = None
     label: str = ""
+    least_sd: Any = None
+    bias: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.output)
@@ -48,7 +50,7 @@ class Observed:
             raise ValueError(
                 f"target {self.name!r}: a weight is a finite number of at least 0, not {self.weight!r}"
             )
-        for option in ("trials", "dispersion", "sd"):
+        for option in ("trials", "dispersion", "sd", "least_sd"):
             if getattr(self, option) is not None and self.family.extra != option:
                 raise ValueError(f"target {self.name!r}: loss {self.loss!r} takes no {option}=")
         if self._extra.size > 1 and self._extra.shape != data.shape:
@@ -62,6 +64,17 @@ class Observed:
                 + ("it must be positive" if self.family.floor else f"loss {self.loss!r} takes none")
             )
         check_observed(self.family, self.observed, self._extra, self.name)
+        if self.bias is None:
+            return
+        if not self.family.logs:
+            raise ValueError(
+                f"target {self.name!r}: loss {self.loss!r} takes no bias=, log_rss and log_gaussian do"
+            )
+        number = isinstance(self.bias, (int, float, np.number)) and 0 < self.bias < math.inf
+        if not number and not (isinstance(self.bias, str) and self.bias == "profiled"):
+            raise ValueError(
+                f'target {self.name!r}: bias is a positive number or "profiled", not {self.bias!r}'
+            )
 
     @property
     def family(self) -> Loss:
@@ -99,6 +112,23 @@ class Observed:
         return self.family.floor if self.floor is None else self.floor
 
     def _evaluate(self, simulated: np.ndarray) -> np.ndarray:
+        simulated = self._shaped(simulated)
+        if self.bias is None:
+            return self.family.evaluate(self.observed, simulated, self._floor, self._extra)
+        observed = np.maximum(self.observed, self.least)
+        return self.family.evaluate(observed, self._without_bias(simulated), None, self._extra)
+
+    def _without_bias(self, simulated: np.ndarray) -> np.ndarray:
+        """What was simulated (n, *observed.shape), divided by the bias; the floor is taken before."""
+        if self.bias is None:
+            return simulated
+        simulated = np.maximum(simulated, self.least)
+        if self.bias != "profiled":
+            return simulated / self.bias
+        ratios = np.log(simulated / np.maximum(self.observed, self.least))
+        return simulated / np.exp(ratios.mean(axis=tuple(range(1, ratios.ndim)), keepdims=True))
+
+    def _shaped(self, simulated: np.ndarray) -> np.ndarray:
         simulated = np.asarray(simulated, dtype=float)
         if simulated.shape[1:] == ():
             simulated = simulated[:, None]
@@ -107,7 +137,7 @@ class Observed:
                 f"target {self.name!r}: output {self.output!r} gives shape {simulated.shape[1:]} a run but "
                 f"{self.observed.shape} was observed: give the observed data of that shape, or a statistic"
             )
-        return self.family.evaluate(self.observed, simulated, self._floor, self._extra)
+        return simulated
 
     def _refuse_non_finite(self, losses: np.ndarray, valid: np.ndarray) -> None:
         wrong = valid & ~np.isfinite(losses)
@@ -119,17 +149,21 @@ class Observed:
 
     def describe(self) -> dict[str, Any]:
         """Plain description, for reports and a study's settings."""
-        return {
-            "name": self.name,
-            "output": self.output,
-            "loss": self.loss,
-            "weight": float(self.weight),
-            "observed": self.observed.tolist(),
-            "floor": self._floor,
-            "statistic": self.statistic
-            if isinstance(self.statistic, str)
-            else getattr(self.statistic, "__name__", None),
-        } | ({self.family.extra: np.asarray(self._extra).tolist()} if self.family.extra else {})
+        return (
+            {
+                "name": self.name,
+                "output": self.output,
+                "loss": self.loss,
+                "weight": float(self.weight),
+                "observed": self.observed.tolist(),
+                "floor": self._floor,
+                "statistic": str(self.statistic)
+                if isinstance(self.statistic, str) or is_dataclass(self.statistic)
+                else getattr(self.statistic, "__name__", None),
+            }
+            | ({self.family.extra: np.asarray(self._extra).tolist()} if self.family.extra else {})
+            | ({} if self.bias is None else {"bias": self.bias})
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.loss}, {self.observed.size} data, weight {self.weight:g})"

@@ -31,8 +31,10 @@ class Target(Observed):
         The data, of the output's shape (or of the statistic's).
     loss : str
         "rss", "log_rss", "sqrt_rss" (sums of squared differences, of logs, of roots), "binomial" (minus log
-        likelihood, p clipped to [.001, .999], needs `trials`), "poisson_deviance", "negative_binomial" (deviance,
-        needs `dispersion` k: variance mu + mu^2/k), "gaussian" (half the squared residuals over `sd`).
+        likelihood, p clipped to [.001, .999], needs `trials`), "poisson_deviance", "half_poisson_deviance" (half of
+        it, on the scale of a log likelihood), "negative_binomial" (deviance, needs `dispersion` k: variance mu + mu^2/k), "gaussian"
+        (half the squared residuals over `sd`), "log_gaussian" (minus log likelihood of the residuals of logs with their
+        own standard deviation s, s^2 = RSS / (n - 1): n (log(2 pi) / 2 + log s) + (n - 1) / 2; needs `least_sd`).
     weight : float
         Share in the total, at least 0.
     name : str, optional
@@ -40,10 +42,17 @@ class Target(Observed):
     statistic : callable, optional
         Applied to the output of each run before it is compared.
     floor : float, optional
-        Least simulated mean of count losses and log_rss (.5 where none is given): a run that dies out has a large
-        loss, not an infinite one.
+        Least simulated mean of count losses, log_rss and log_gaussian (.5 where none is given): a run that dies out has
+        a large loss, not an infinite one.
     trials, dispersion, sd : float or array_like, optional
         The family's own constant, one number or one a datum.
+    least_sd : float, optional
+        Least s of log_gaussian: a run that comes nearer than that has the lowest loss, which may be negative.
+    bias : float or "profiled", optional
+        Of log_rss and log_gaussian: the factor by which the simulator's numbers lie above the observed kind (densities
+        by another method of counting); they are divided by it, after the floor. "profiled" takes for each run the
+        factor that makes its loss least, the geometric mean of simulated over observed. A bias that is a parameter
+        belongs into the simulator.
     label : str
         What a figure's axis calls the data, with its unit ("boys in bed"); the output's name where none is given.
     transform : "auto", None, "log" or ("log", bound)
@@ -98,17 +107,19 @@ class Target(Observed):
         return self.observed.ndim == 1 and self.observed.size > 1
 
     def compared(self, simulated: np.ndarray) -> np.ndarray:
-        """What is compared with the data: the statistic of each of n finite runs (n, *shape); (n, *observed.shape)."""
+        """What is compared with the data: the statistic of each of n finite runs (n, *shape); (n, *observed.shape).
+
+        A bias is taken out.
+        """
         if not len(simulated):
             return np.empty((0, *self.observed.shape))
         reduced = np.asarray(self._reduced(np.asarray(simulated, dtype=float)))
-        return reduced.reshape(len(reduced), *self.observed.shape)
+        return self._without_bias(reduced.reshape(len(reduced), *self.observed.shape))
 
     def pair_losses(self, reference: np.ndarray, simulated: np.ndarray) -> np.ndarray:
         """Loss of runs against other runs in the place of the data, both (n, *shape) and finite; (n,)."""
-        return self.family.evaluate(
-            self.compared(reference), self.compared(simulated), self._floor, self._extra
-        )
+        floor = self._floor if self.bias is None else None  # those without bias have it
+        return self.family.evaluate(self.compared(reference), self.compared(simulated), floor, self._extra)
 
     def _reduced(self, simulated: np.ndarray) -> np.ndarray:
         """The statistic of each run, or the runs as they are; what a user's function raises names the target."""
@@ -167,7 +178,7 @@ class EnsembleTarget(Observed):
 
     Parameters
     ----------
-    output, observed, loss, weight, name, floor, trials, dispersion, sd, label
+    output, observed, loss, weight, name, floor, trials, dispersion, sd, least_sd, bias, label
         As in `Target`.
     statistic : {"mean", "median", "sd", "share_positive"} or callable
         Takes the outputs of a location's M replicates, shape (M, *shape), to what was observed.
@@ -254,7 +265,7 @@ class EnsembleTarget(Observed):
         """The statistic of each of n ensembles, (M, *shape) each and complete; (n, *observed.shape)."""
         if not len(ensembles):
             return np.empty((0, *self.observed.shape))
-        return self._statistics(ensembles).reshape(len(ensembles), *self.observed.shape)
+        return self._without_bias(self._statistics(ensembles).reshape(len(ensembles), *self.observed.shape))
 
     @property
     def fewest(self) -> int:

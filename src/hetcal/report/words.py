@@ -30,6 +30,11 @@ NO_ESTIMATE = (
     "seed to seed; it is not an estimate of the true values and the ranges are no confidence intervals. An interval "
     "comes from hc.Posterior (an emulated likelihood) or hc.ParticleMCMC."
 )
+ENDED = {
+    "budget": "its budget of rounds was used",
+    "no improvement": "there was no further improvement",
+    "satisfactory": "the loss that was called satisfactory had surely been reached",
+}
 _NAMED = 3  # parameters that a sentence names; the table has all
 _LOSSES = {
     "rss": "sum of squares",
@@ -37,8 +42,10 @@ _LOSSES = {
     "sqrt_rss": "sum of squares of roots",
     "binomial": "binomial, minus log likelihood",
     "poisson_deviance": "Poisson deviance",
+    "half_poisson_deviance": "half Poisson deviance",
     "negative_binomial": "negative binomial deviance",
     "gaussian": "Gaussian, half the squared residuals",
+    "log_gaussian": "Gaussian of logarithms, minus log likelihood",
 }
 
 
