@@ -15,7 +15,7 @@ emulator does not know of the noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -328,7 +328,7 @@ def fit_ensemble(
         if s.kind == "share" and name not in shares:
             shares[name] = fit_bernoulli(unit[first], np.bincount(location, weights=y), trials)
         elif s.kind != "share" and name not in emulators:
-            emulator = HetGP(pattern.covariance, pattern.noise, None, pattern.bounds)
+            emulator = replace(pattern, transform=None)
             before = None if start is None else start.get(name)
             emulators[name] = emulator.fit(unit, y, start=before, name=repr(name))
     apart = {name: centred(values[name], location) for name in (*shares, *emulators)}

@@ -245,7 +245,7 @@ def fit_likelihood(
     residuals = np.empty_like(values)
     enough = len(place) - place.max() - 1 >= _LEAST_REPLICATES
     for j, name in enumerate(summaries.names):
-        emulator = HetGP(pattern.covariance, pattern.noise, None, pattern.bounds)
+        emulator = replace(pattern, transform=None)
         before = None if start is None else start.get(name)
         emulators[name] = emulator.fit(unit, values[:, j], start=before, name=f"summary {name!r}")
         prediction = emulator.predict(unit)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from hetcal.calibrate.study_runs import Runs, StudyRuns
+from hetcal.calibrate.study_runs import TRAINING, Runs, StudyRuns
 from hetcal.emulators.fit_many import FitTask, fit_many
 from hetcal.emulators.total import WeightedTotal, replicate_correlation
 from hetcal.emulators.transforms import as_transform
+
+# Locations up to which R's fit takes seconds, and the growth of their number that asks for a new fit beyond.
+_FIT_ALWAYS = 200
+_GROWTH = 1.2
 
 
 @dataclass(eq=False)
@@ -32,18 +37,53 @@ class Search(StudyRuns):
     _fits: dict[int, WeightedTotal] = field(default_factory=dict)
 
     def fit(self, round: int) -> WeightedTotal:
-        """Emulators of all targets after a round; each starts from the hyperparameters of the round before."""
+        """Emulators of all targets after a round.
+
+        Hyperparameters are fitted in every round while R takes seconds for it, up to 200 locations; beyond, where the
+        locations have grown by a fifth since the last fit, from whose hyperparameters the next one starts. In the
+        rounds between, the new runs are added with the hyperparameters as they are.
+        """
         if round in self._fits:
             return self._fits[round]
         began = time.perf_counter()
         runs = self.training(round)
-        X = self.problem.space.to_unit(runs.theta)
+        fitted = self._fitted_round(round)
+        if fitted == round:
+            emulators = self._fit(runs, round)
+        else:
+            before = self.fit(fitted).emulators
+            emulators = self._update(before, runs, fitted)
+        weights = {t.name: t.weight for t in self._targets}
+        total = WeightedTotal(emulators, weights, self._correlation(runs, emulators))
+        self._fits = {r: t for r, t in self._fits.items() if r == fitted} | {round: total}
+        self.seconds["fitting"] += time.perf_counter() - began
+        return total
+
+    @property
+    def _targets(self) -> list[Any]:
+        return [t for t in self.problem.run_targets if t.weight != 0]
+
+    def _fitted_round(self, round: int) -> int:
+        """The last round, up to this one, whose hyperparameters are fitted; it follows from what was asked for."""
+        if not hasattr(self.emulator, "update"):
+            return round
+        asks = self.asks()
+        asks = asks[asks["purpose"].isin(TRAINING) & (asks["round"] <= round)]
+        first = asks.groupby(list(self.problem.space.names))["round"].min().to_numpy()
+        locations = np.cumsum(np.bincount(first, minlength=round + 1))
+        fitted = 0
+        for r in range(1, round + 1):
+            if locations[r] <= _FIT_ALWAYS or locations[r] >= _GROWTH * locations[fitted]:
+                fitted = r
+        return fitted
+
+    def _fit(self, runs: Runs, round: int) -> dict[str, Any]:
+        """Hyperparameters and all."""
         known = self.ledger.checkpoints(self.study)
-        start = known.get(f"fit {round - 1}", {})
-        tasks, weights = {}, {}
-        for target in self.problem.run_targets:
-            if target.weight == 0:
-                continue
+        start = known.get(f"fit {self._fitted_round(round - 1)}", {}) if round else {}
+        X = self.problem.space.to_unit(runs.theta)
+        tasks = {}
+        for target in self._targets:
             y = runs.losses[target.name].to_numpy()
             valid = np.isfinite(y)
             if not valid.any():
@@ -57,15 +97,23 @@ class Search(StudyRuns):
             tasks[target.name] = FitTask(
                 pattern, X[valid], y[valid], runs.seeds[valid], start.get(target.name), repr(target.name)
             )
-            weights[target.name] = target.weight
         emulators = dict(zip(tasks, fit_many(list(tasks.values()), self.fitters), strict=True))
-        total = WeightedTotal(emulators, weights, self._correlation(runs, emulators))
         if f"fit {round}" not in known:
-            fitted = {name: e.hyperparameters for name, e in emulators.items()}
-            self.ledger.checkpoint(self.study, f"fit {round}", fitted)
-        self.seconds["fitting"] += time.perf_counter() - began
-        self._fits = {round: total}
-        return total
+            self.ledger.checkpoint(
+                self.study, f"fit {round}", {name: e.hyperparameters for name, e in emulators.items()}
+            )
+        return emulators
+
+    def _update(self, emulators: Mapping[str, Any], runs: Runs, fitted: int) -> dict[str, Any]:
+        """Copies of emulators that know the runs of later rounds than the fitted one as well."""
+        later = runs.asks["round"].to_numpy()[runs.ask] > fitted
+        X = self.problem.space.to_unit(runs.theta[later])
+        updated = {}
+        for name, emulator in emulators.items():
+            y = runs.losses[name].to_numpy()[later]
+            valid = np.isfinite(y)
+            updated[name] = copy.copy(emulator).update(X[valid], y[valid])
+        return updated
 
     @staticmethod
     def _correlation(runs: Runs, emulators: dict[str, Any]) -> np.ndarray:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hetcal import rbridge
-from hetcal.emulators.base import Prediction, check_training_data, find_replicates, warn_crossed_seeds
+from hetcal.emulators.base import Prediction, check_scale, training_replicates
+from hetcal.emulators.conditioning import at_locations, condition_on_all, spread_locations, with_runs
 from hetcal.emulators.function_draws import FunctionDraws
 from hetcal.emulators.gaussian_process import COVARIANCES, GaussianProcess
 from hetcal.emulators.hetgp_state import (
@@ -54,6 +55,10 @@ class HetGP:
         Scale on which y is emulated; predictions come back on y's own.
     bounds : (lower, upper), optional
         Bounds of the lengthscales, numbers or arrays (d,); hetGP's own where not given.
+    fit_points : int, optional
+        For many locations: R fits the hyperparameters to so many of them, spread over the space and over the low
+        values, with all their replicates; the emulator is then conditioned on all. At least d + 3; where there are
+        fewer locations, all are fitted.
 
     Attributes
     ----------
@@ -83,6 +88,7 @@ class HetGP:
     noise: str = "auto"
     transform: Any = None
     bounds: tuple[Any, Any] | None = None
+    fit_points: int | None = None
     state: HetGPState | None = field(default=None, init=False)
     choice: NoiseChoice | None = field(default=None, init=False)
     process: GaussianProcess = field(init=False, repr=False)
@@ -95,6 +101,7 @@ class HetGP:
         if self.noise not in NOISE:
             raise ValueError(f"noise is one of {', '.join(NOISE)}, not {self.noise!r}")
         as_transform(self.transform)
+        self._check_fit_points(1)
 
     # Fitting
 
@@ -129,15 +136,18 @@ class HetGP:
         Raises
         ------
         ValueError
-            If the data are not finite, constant, outside of the unit cube or of too few locations.
+            If the data are not finite, constant, outside of the unit cube or of too few locations, or `fit_points`
+            are too few for the parameters.
         hetcal.rbridge.RError, hetcal.rbridge.RMissing
             If R fails, or is not there.
         """
-        X, y = check_training_data(X, y, name)
-        data = find_replicates(X, as_transform(self.transform).forward(y))
-        if seeds is not None:
-            warn_crossed_seeds(np.asarray(seeds), data.location, name)
-        lower, upper = self._lengthscale_bounds(X.shape[1])
+        everything = training_replicates(X, y, seeds, as_transform(self.transform), name)
+        self._check_fit_points(everything.X.shape[1])
+        rows, data = None, everything
+        if self.fit_points is not None and self.fit_points < len(everything.X):
+            rows = spread_locations(everything, self.fit_points)
+            data = at_locations(everything, rows)
+        lower, upper = self._lengthscale_bounds(everything.X.shape[1])
         fits = rbridge.call(
             "fit_hetgp",
             X0=data.X,
@@ -157,12 +167,20 @@ class HetGP:
         }
         compared = {"het": states["het"]} if self.noise == "heteroskedastic" else states
         self.choice = choose_noise(compared, self.covariance)
-        self._condition(states["het" if self.choice.chosen == "heteroskedastic" else "hom"])
+        state = states["het" if self.choice.chosen == "heteroskedastic" else "hom"]
+        if rows is not None:
+            state = condition_on_all(state, everything, rows, self.covariance)
+        self._condition(state)
         self._homoskedastic_g = states["hom"].g if "hom" in states else None
         assert self.state is not None
-        if "CONVERGENCE" not in self.state.message and "All hyperparameters given" not in self.state.message:
-            warnings.warn(_why_it_stopped(name, self.state.message), FitWarning, stacklevel=2)
+        if not self.state.converged:
+            warnings.warn(self.state.why_it_stopped(name), FitWarning, stacklevel=2)
         return self
+
+    @property
+    def locations(self) -> np.ndarray:
+        """Where the runs were, (n, d)."""
+        return self._fitted.X0
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -199,30 +217,21 @@ class HetGP:
             raise ValueError(f"X needs shape (N, {old.X0.shape[1]}) and y (N,), not {X.shape} and {y.shape}")
         if np.any((X < 0) | (X > 1)) or not np.all(np.isfinite(y)):
             raise ValueError("X must lie in the unit cube and y be finite")
-        rows = np.repeat(np.arange(len(old.Z0)), old.mult)
-        data = find_replicates(
-            np.vstack([old.X0[rows], X]),
-            np.concatenate([old.Z, as_transform(self.transform).forward(y)]),
-        )
-        new = data.X[len(old.Z0) :]
-        latent_noise: dict[str, Any] = {}
-        if old.Delta is not None and old.Lambda is not None:
-            log_ratio = np.log(self._noise(new) / old.nu_hat)
-            latent_noise = {
-                "Delta": np.concatenate([old.Delta, log_ratio]),
-                "Lambda": np.concatenate([old.Lambda, np.exp(log_ratio)]),
-            }
-        self._condition(
-            replace(
-                old, X0=data.X, Z0=data.mean, mult=data.count, Z=data.y, message="updated", **latent_noise
-            )
-        )
+        self._condition(with_runs(old, self.noise_process, X, as_transform(self.transform).forward(y)))
         return self
 
     def _condition(self, state: HetGPState) -> None:
         self.state = state
         self.process = state.process(self.covariance)
         self.noise_process = state.noise_process(self.covariance)
+
+    def _check_fit_points(self, dimension: int) -> None:
+        n = dimension + 3 if self.fit_points is None else self.fit_points
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < dimension + 3:
+            raise ValueError(
+                f"fit_points is {n!r}: give a whole number of at least {dimension + 3} (parameters + 3), better "
+                f"{10 * dimension} or more, or None to fit all locations"
+            )
 
     def _lengthscale_bounds(self, dimension: int) -> tuple[np.ndarray | None, np.ndarray | None]:
         if self.bounds is None:
@@ -269,7 +278,7 @@ class HetGP:
         -------
         Prediction
         """
-        _check_scale(scale)
+        check_scale(scale)
         X = self._points(X)
         mean, mean_var = self.process.predict(X)
         noise_var = self._noise(X)
@@ -299,7 +308,7 @@ class HetGP:
         numpy.ndarray
             Shape (n, m).
         """
-        _check_scale(scale)
+        check_scale(scale)
         X = self._points(X)
         return self.sample_from(X, generator(seed, "emulator").standard_normal((n, len(X))), scale)
 
@@ -375,6 +384,7 @@ class HetGP:
             "transform": to_json(as_transform(self.transform)),
             "bounds": None if self.bounds is None else [np.asarray(b).tolist() for b in self.bounds],
             "homoskedastic_g": self._homoskedastic_g,
+            "fit_points": self.fit_points,
         }
         write_state(folder, self._fitted, self.choice, settings)
 
@@ -383,6 +393,7 @@ class HetGP:
         """Read what `save` wrote; see `hetcal.load_emulator`."""
         state, choice, settings = read_state(folder)
         emulator = cls(*(settings[name] for name in ("covariance", "noise_option", "transform", "bounds")))
+        emulator.fit_points = settings.get("fit_points")
         emulator.choice = choice
         emulator._homoskedastic_g = settings["homoskedastic_g"]
         emulator._condition(state)
@@ -397,23 +408,9 @@ class HetGP:
         return text + f"; fitted to {runs} runs at {locations} locations, {self.choice})"
 
 
-def _check_scale(scale: str) -> None:
-    if scale not in ("natural", "latent"):
-        raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
-
-
 def _vector(value: Any) -> Any:
     return np.asarray(value, dtype=float) if isinstance(value, (list, tuple)) else value
 
 
 def _fields(state: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in state.items() if k in HetGPState.__dataclass_fields__}
-
-
-def _why_it_stopped(name: str, message: str) -> str:
-    """A sentence on an optimisation that did not converge; R says NEW_X for its iteration limit."""
-    why = "R's limit of iterations, most often with the noise model still gaining a little"
-    return (
-        f"the fit of {name} stopped before it converged ({why if message == 'NEW_X' else message}): look at its "
-        "leave-one-out diagnostics; more replicates or wider lengthscale bounds may help"
-    )

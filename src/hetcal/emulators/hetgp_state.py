@@ -66,6 +66,19 @@ class HetGPState:
         """Noise variance over `nu_hat` at each location, (n,)."""
         return self.Lambda if self.Lambda is not None else np.full(len(self.Z0), self.g)
 
+    @property
+    def converged(self) -> bool:
+        """Whether the optimiser stopped where it should."""
+        return "CONVERGENCE" in self.message or "All hyperparameters given" in self.message
+
+    def why_it_stopped(self, name: str) -> str:
+        """A sentence on the fit ``name`` that did not converge; R says NEW_X for its iteration limit."""
+        limit = "R's limit of iterations, most often with the noise model still gaining a little"
+        return (
+            f"the fit of {name} stopped before it converged ({limit if self.message == 'NEW_X' else self.message}): "
+            "look at its leave-one-out diagnostics; more replicates or wider lengthscale bounds may help"
+        )
+
     def process(self, covariance: str) -> GaussianProcess:
         """The process of the mean."""
         nugget = self.noise_ratio / self.mult + self.eps
