@@ -65,6 +65,22 @@ def test_flu1978(needs_r, tmp_path):
     assert infected > 700
 
 
+def test_external_model(needs_r, tmp_path):
+    said = said_by("external_model.py", tmp_path)
+    # The text: a program and a simulator of the same law; each mean within four standard errors of their difference.
+    means = re.findall(r"(\d+) ± (\d+) bed-days from 200 runs", said)
+    (mean, error), (other, other_error) = ((float(a), float(b)) for a, b in means)
+    assert abs(mean - other) < 4 * (error + 1) + 4 * (other_error + 1)
+    assert 3 < float(said.split("least mean loss of single runs: R0 ")[1].split(",")[0]) < 4.5
+    assert said.count("rate 0.5: ok") == 2
+    failures = re.findall(
+        "rate 2.5: failed: CommandFailed: ended with exit code 1; .* ends: .*rate above 2", said
+    )
+    assert len(failures) == 2
+    peaks = said.split("school and town: ")[1].split()
+    assert int(peaks[0]) < int(peaks[1]) < int(peaks[2])
+
+
 def test_measles(needs_r, tmp_path):
     said = said_by("measles.py", tmp_path, TRIALS="4", ROUNDS="2")
     assert (tmp_path / "flu" / "stages.png").stat().st_size > 10_000

@@ -179,7 +179,8 @@ class LogRelativeRisk:
     >>> by_age = LogRelativeRisk(reference=0, floor=0.1)
     >>> np.exp(by_age(np.array([20.0, 10.0, 0.0]))).round(3)
     array([0.5  , 0.005])
-    >>> hc.Target("severe", observed=np.log([0.5, 0.1]), loss="rss", statistic=by_age).losses([[20.0, 10.0, 2.0]])
+    >>> target = hc.Target("severe", observed=np.log([0.5, 0.1]), loss="rss", statistic=by_age)
+    >>> target.losses(np.array([[20.0, 10.0, 2.0]])).round(9)
     array([0.])
     """
 
