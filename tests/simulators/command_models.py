@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,3 +99,8 @@ def final_size_law(beta: float) -> np.ndarray:
     q = np.exp(-beta)
     none, one = q**2, 2 * (1 - q) * q * q
     return np.array([none, one, 1 - none - one])
+
+
+def arguments(simulator: Any) -> dict[str, Any]:
+    """The arguments that a Command was made with."""
+    return {name: value for name, value in vars(simulator).items() if not name.startswith("_")}

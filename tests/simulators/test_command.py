@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import command_models as models
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,19 +91,22 @@ def test_a_number_may_have_a_format():
 def test_a_run_is_told_its_values_in_templates_arguments_and_environment(folder, monkeypatch):
     monkeypatch.setenv("INHERITED", "yes")
     monkeypatch.chdir(folder)
-    code = "import os, sys; print('y'); print(os.environ['A'], sys.argv[1:], os.environ['INHERITED'], os.getcwd())"
+    code = (
+        "import os, sys; env = os.environ; print('y');"
+        "print(env['A'] + env['N'], sys.argv[1:], env['INHERITED'], os.getcwd())"
+    )
     simulator = Command(
         [*PYTHON, "-c", code, "{a}", "{seed}", "{workdir}/x", "{b:.1f}", "told.json"],
         parameters=["a", "b"],
         outputs={"y": ()},
         version="1",
         read=lambda folder: {"y": (folder / "run.stdout").read_text()},
-        environment={"A": "{a}!"},
+        environment={"A": "{a}!", "N": 1},
     )
     said = simulator({"a": 0.1, "b": 2}, seed=2**31 + 7)["y"].splitlines()[1]
     workdir = said.rpartition(" ")[2]
     # A relative path of a file is that of where the simulator was made.
-    assert said == f"0.1! {['0.1', '7', workdir + '/x', '2.0', str(folder / 'told.json')]} yes {workdir}"
+    assert said == f"0.1!1 {['0.1', '7', workdir + '/x', '2.0', str(folder / 'told.json')]} yes {workdir}"
     assert workdir != str(folder) and not os.path.exists(workdir)
 
 
@@ -135,12 +139,9 @@ def test_one_template_with_a_table_of_scenarios_and_one_start_for_each(tmp_path)
         )
         np.testing.assert_array_equal(simulator({"a": 0.5}, 1)["y"], [1.0, 15.0])
     other = table.assign(eir=[2.0, 31.0])
-    assert fingerprint(Command(**{**vars_of(simulator), "scenarios": other})) != fingerprint(simulator)
-
-
-def vars_of(simulator):
-    """The arguments a simulator was made with."""
-    return {name: value for name, value in vars(simulator).items() if not name.startswith("_")}
+    assert fingerprint(Command(**{**models.arguments(simulator), "scenarios": other})) != fingerprint(
+        simulator
+    )
 
 
 def test_sixty_one_templates_and_a_start_for_each_file(tmp_path):

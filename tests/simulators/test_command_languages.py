@@ -113,17 +113,12 @@ def test_what_a_c_program_says_of_bad_input_is_in_the_runs_row(c_model, tmp_path
 
 def test_a_recompiled_model_is_another_model(c_model, tmp_path):
     again = models.compiled(tmp_path)
-    same = Command(**{**arguments(c_model), "command": [again, *c_model.command[1:]]})
+    same = Command(**{**models.arguments(c_model), "command": [again, *c_model.command[1:]]})
     assert hc.simulators.fingerprint(same) == hc.simulators.fingerprint(c_model)
     with open(again, "ab") as file:
         file.write(b"\0")
-    other = Command(**{**arguments(c_model), "command": [again, *c_model.command[1:]]})
+    other = Command(**{**models.arguments(c_model), "command": [again, *c_model.command[1:]]})
     assert hc.simulators.fingerprint(other) != hc.simulators.fingerprint(c_model)
     assert run_one(same, np.array([0.7]), 1).error.endswith(
         "has changed since the simulator was made: make it again"
     )
-
-
-def arguments(simulator):
-    """The arguments a simulator was made with."""
-    return {name: value for name, value in vars(simulator).items() if not name.startswith("_")}

@@ -20,6 +20,7 @@ from hetcal.simulators.command_process import (
     put_aside,
     remove,
     run_command,
+    written,
 )
 from hetcal.simulators.command_readers import CSV, JSON, LongTable, ReadFault
 from hetcal.simulators.identity import content_hash
@@ -86,7 +87,8 @@ class Command:
     -----
     A start that fails (exit code, signal) fails its run; where a run has several starts, what a failed one wrote is
     put aside as ``*.failed``, and outputs that are complete without it make the run partial. Exit code and the end of
-    standard error go to the ledger's error text.
+    standard error go to the ledger's error text. What a program leaves running ends with the run; on Linux also what
+    left its process group, when the run is stopped or its worker ends, however that is.
 
     The fingerprint covers arguments, templates, scenarios, environment, reader, and the contents of the program, of
     file arguments and of `files`, hashed when the simulator is made and again only when a size or time has changed.
@@ -231,7 +233,7 @@ class Command:
         reasons: list[str] = []
         for label, arguments, environment in starts:
             left = None if end is None else end - time.monotonic()
-            begun = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+            begun = written(folder) if len(starts) > 1 else {}
             try:
                 run_command(arguments, folder, environment, left, label)
             except CommandLate as fault:

@@ -58,7 +58,7 @@ class Plan:
             program=executable(words[0]),
             arguments=tuple(_argument(word) for word in words[1:]),
             environment={
-                name: Text(value, f"variable {name!r} of environment")
+                name: Text(str(value), f"variable {name!r} of environment")
                 for name, value in (environment or {}).items()
             },
             inputs=tuple(

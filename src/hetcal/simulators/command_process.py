@@ -164,10 +164,15 @@ def _tail(path: Path) -> str:
     return f"; standard error ends: {text}" if text else "; nothing on standard error"
 
 
-def put_aside(folder: Path, begun: Mapping[Path, int]) -> None:
-    """Rename the files that were written since `begun` (times of change by path), so that nobody reads them."""
-    for path in [path for path in folder.rglob("*") if path.is_file()]:
-        if begun.get(path) != path.stat().st_mtime_ns:
+def written(folder: Path) -> dict[Path, int]:
+    """Files of a working directory with their times of change."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def put_aside(folder: Path, before: Mapping[Path, int]) -> None:
+    """Rename the files that were written since `before`, so that nobody reads them."""
+    for path, time in written(folder).items():
+        if before.get(path) != time:
             path.rename(path.with_name(path.name + ".failed"))
 
 
