@@ -36,7 +36,7 @@ _ROOMS = {
     "hetcal.studies": ["Study"],
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
-_MODULES = ["data", "designs", "observation", "rbridge", "simulators", "studies"]
+_MODULES = ["data", "designs", "losses", "observation", "rbridge", "simulators", "studies"]
 
 __all__ = sorted([*_HOME, *_MODULES])
 

@@ -175,8 +175,7 @@ class LogRelativeRisk:
     --------
     >>> import numpy as np
     >>> import hetcal as hc
-    >>> from hetcal.losses import LogRelativeRisk
-    >>> by_age = LogRelativeRisk(reference=0, floor=0.1)
+    >>> by_age = hc.losses.LogRelativeRisk(reference=0, floor=0.1)
     >>> np.exp(by_age(np.array([20.0, 10.0, 0.0]))).round(3)
     array([0.5  , 0.005])
     >>> target = hc.Target("severe", observed=np.log([0.5, 0.1]), loss="rss", statistic=by_age)
@@ -219,8 +218,7 @@ class CurveResidual:
     --------
     >>> import numpy as np
     >>> import hetcal as hc
-    >>> from hetcal.losses import CurveResidual
-    >>> curve = CurveResidual(x=[0.0, 50.0, 100.0], y=[0.0, 20.0, 10.0])
+    >>> curve = hc.losses.CurveResidual(x=[0.0, 50.0, 100.0], y=[0.0, 20.0, 10.0])
     >>> points = np.array([[25.0, 75.0], [12.0, 14.0]])  # prevalence and rate of two settings
     >>> curve(points)
     array([ 2., -1.])
