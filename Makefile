@@ -4,12 +4,15 @@ SET_UP := .venv/set-up
 # Studies of coverage and efficiency: long, resumable, and no matter of speed.
 REPRODUCED := benchmarks/reproduce_coverage.py benchmarks/placement_efficiency.py benchmarks/index_coverage.py
 MEASLES := benchmarks/reproduce_measles.py
-BENCHMARKS := $(filter-out benchmarks/crash_test.py $(REPRODUCED) $(MEASLES),$(sort $(wildcard benchmarks/*.py)))
+EMULATORS := benchmarks/reproduce_emulators.py
+NO_BENCHMARK := benchmarks/crash_test.py benchmarks/resumable.py $(REPRODUCED) $(MEASLES) $(EMULATORS)
+BENCHMARKS := $(filter-out $(NO_BENCHMARK),$(sort $(wildcard benchmarks/*.py)))
 
 # A caller's Python settings must not change which packages are found.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help calibrate compare test lint bench reproduce-coverage reproduce-measles crash-test check-r wheel setup clean
+.PHONY: help calibrate compare test lint bench reproduce-coverage reproduce-measles reproduce-emulators \
+	crash-test check-r wheel setup clean
 
 help:
 	@echo "make calibrate   calibrate the 1978 school influenza and write its report"
@@ -19,6 +22,7 @@ help:
 	@echo "make bench       every benchmark, each against its named peer"
 	@echo "make reproduce-coverage  do intervals cover what they claim? (an hour; stop and go on at will)"
 	@echo "make reproduce-measles   hours: the measles chain by TPE and by ours against what can be known; go on at will"
+	@echo "make reproduce-emulators an hour or two: calibrations with many losses on a known test function; go on at will"
 	@echo "make crash-test  kill a study 1,000 times; nothing may be lost"
 	@echo "make check-r     R CMD check of the R package"
 	@echo "make wheel       a wheel in dist/"
@@ -56,6 +60,9 @@ reproduce-coverage: $(SET_UP)
 
 reproduce-measles: $(SET_UP)
 	$(PYTHON) $(MEASLES)
+
+reproduce-emulators: $(SET_UP)
+	$(PYTHON) $(EMULATORS)
 
 crash-test: $(SET_UP)
 	$(PYTHON) benchmarks/crash_test.py --kills 1000

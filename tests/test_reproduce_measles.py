@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-import reproduce_measles  # noqa: E402
+import resumable  # noqa: E402
 from measles_comparison import bound, calibrations, setting, tables  # noqa: E402
 
 
@@ -223,25 +223,25 @@ def test_coverage_tells_right_intervals_from_narrow_ones():
 
 def test_what_is_there_is_not_computed_again(tmp_path, capsys):
     compute = partial(bound.bound_rows, folder=tmp_path, batch=40, most=40)
-    part = reproduce_measles.Part("bound", ("truth",), [(0,), (1,)], compute)
-    reproduce_measles.compute(tmp_path, part, reproduce_measles.todo(tmp_path, part)[:1], 1)
-    assert reproduce_measles.todo(tmp_path, part) == [(1,)]
+    part = resumable.Part("bound", ("truth",), [(0,), (1,)], compute)
+    resumable.compute(tmp_path, part, resumable.todo(tmp_path, part)[:1], 1)
+    assert resumable.todo(tmp_path, part) == [(1,)]
     before = (tmp_path / "bound_0.npz").stat().st_mtime_ns
-    reproduce_measles.compute(tmp_path, part, reproduce_measles.todo(tmp_path, part), 1)
-    rows = reproduce_measles.read(tmp_path, part)
+    resumable.compute(tmp_path, part, resumable.todo(tmp_path, part), 1)
+    rows = resumable.read(tmp_path, part)
     assert rows["truth"].tolist() == [0, 0, 1, 1] and (rows["seeds"] == 40).all()
-    assert not reproduce_measles.todo(tmp_path, part)
+    assert not resumable.todo(tmp_path, part)
     assert (tmp_path / "bound_0.npz").stat().st_mtime_ns == before
     assert "bound (1,)" in capsys.readouterr().out
 
 
 def test_a_unit_that_fails_is_said_and_left_for_the_next_time(tmp_path, capsys):
-    part = reproduce_measles.Part(
+    part = resumable.Part(
         "tpe", ("way",), [("no such way",)], partial(calibrations.tpe_rows, truth=0, reference=0)
     )
-    reproduce_measles.compute(tmp_path, part, part.units, 1)
+    resumable.compute(tmp_path, part, part.units, 1)
     assert "KeyError" in capsys.readouterr().out
-    assert reproduce_measles.todo(tmp_path, part) == [("no such way",)]
+    assert resumable.todo(tmp_path, part) == [("no such way",)]
 
 
 def test_make_bench_leaves_it_out():

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from measles_comparison.setting import NAMES, OURS, REFERENCES, TRUTHS
+from resumable import show
 
 import hetcal as hc
 from hetcal.checks.ecdf import uniformity_p
@@ -22,11 +23,6 @@ GOAL, GOAL_RUNS, GOAL_NEAR = 1.5, 1200, 0.7
 ALL = len(TRUTHS) * REFERENCES
 # No bound of any coordinate is as small: a posterior of such a standard deviation stands on one draw.
 COLLAPSED = 1e-5
-
-
-def show(title: str, table: pd.DataFrame, digits: int = 3) -> None:
-    """A table under its title."""
-    print(f"\n{title}\n{table.round(digits).to_string(index=False)}", flush=True)
 
 
 # The published loss

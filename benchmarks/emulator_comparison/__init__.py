@@ -1,0 +1,1 @@
+"""What `benchmarks/reproduce_emulators.py` compares calibrations with many losses by."""
