@@ -87,7 +87,8 @@ gp_state <- function(model) {
 #' attribute `transform` tells how it goes back to the loss's own.
 #'
 #' @param folder Folder of a saved emulator (`emulator.json` and `arrays.f64`).
-#' @return A `hetGP` or `homGP` object.
+#' @return A `hetGP` or `homGP` object; for a stack of learners a `stacked_gp`,
+#'   whose `predict()` gives what Python's does.
 #' @references Binois, Gramacy and Ludkovski (2018), Practical heteroskedastic
 #'   Gaussian process modeling for large simulation experiments.
 #' @examples
@@ -102,9 +103,12 @@ read_emulator <- function(folder) {
     stop("no emulator in ", sQuote(folder), ": it holds no emulator.json", call. = FALSE)
   }
   meta <- jsonlite::fromJSON(path, simplifyVector = TRUE, simplifyDataFrame = FALSE)
+  if (identical(meta$format, "hetcal StackedGP 1")) {
+    return(read_stack(folder, meta))
+  }
   if (!identical(meta$format, "hetcal HetGP 1")) {
     stop(sQuote(path), " has format ", sQuote(format(meta$format)),
-         "; this version of hetcal reads 'hetcal HetGP 1'", call. = FALSE)
+         "; this version of hetcal reads 'hetcal HetGP 1' and 'hetcal StackedGP 1'", call. = FALSE)
   }
   binary <- file.path(folder, "arrays.f64")
   total <- sum(vapply(meta$arrays, function(shape) prod(shape), numeric(1)))

@@ -95,7 +95,7 @@ def diagnose(emulators: Mapping[str, Any]) -> pd.DataFrame:
         z = left_out["z"].to_numpy()
         checks = [
             _log_score(left_out, z),
-            _r2(left_out, emulator.state.X0.shape[1]),
+            _r2(left_out, emulator.locations.shape[1]),
             _spread(z),
             _largest(z),
             _coverage(z, 0.5),

@@ -34,3 +34,25 @@ peer_object <- function(folder) {
   list(class = class(model), transform = attr(model, "transform"),
        imspe = hetGP::IMSPE(model))
 }
+
+# Level 0 of a stack without mlr: the learners' own packages, the folds as given, features written out.
+peer_mars <- function(X, y, fold, x) {
+  features <- function(X) cbind(X - 0.5, (X - 0.5)^2)
+  out <- numeric(nrow(X))
+  for (left in unique(fold)) {
+    model <- mda::mars(features(X[fold != left, ]), y[fold != left], degree = 1, penalty = 2)
+    out[fold == left] <- predict(model, features(X[fold == left, , drop = FALSE]))
+  }
+  list(out_of_fold = I(out),
+       new = I(as.vector(predict(mda::mars(features(X), as.vector(y), degree = 1, penalty = 2), features(x)))))
+}
+
+random_state <- function() {
+  if (exists(".Random.seed", globalenv())) I(get(".Random.seed", globalenv())) else NULL
+}
+
+# A saved stack as an R user reads it.
+peer_stack <- function(folder, x) {
+  answer <- predict(read_emulator(folder), x)
+  list(mean = I(answer$mean), mean_var = I(answer$mean_var), noise_var = I(answer$noise_var))
+}

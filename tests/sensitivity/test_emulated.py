@@ -206,7 +206,7 @@ def test_within_a_box_the_priors_are_cut_to_it():
         ({"within": {"a": 0.5}}, "low < high for a, not 0.5"),
         ({"within": {"a": (0.5, 3)}}, r"a = 3 lies outside of its prior \[0, 2\]"),
         ({"within": pd.DataFrame({"parameter": ["a"], "low": [0]})}, "missing: high"),
-        ({"draws": 50}, "draws=50 needs a HetGP or a weighted total of them"),
+        ({"draws": 50}, "draws=50 needs a HetGP, a StackedGP or a weighted total of them"),
         ({"draws": -1}, "draws must be a whole number of at least 0, not -1"),
     ],
 )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from hetcal.emulators.transforms import Transform
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -177,6 +179,21 @@ def check_training_data(X: Any, y: Any, name: str = "y") -> tuple[np.ndarray, np
     return X, y
 
 
+def training_replicates(X: Any, y: Any, seeds: Any, transform: Transform, name: str) -> Replicates:
+    """What an emulator is fitted to: runs checked, transformed and folded by location; seeds only to warn."""
+    X, y = check_training_data(X, y, name)
+    data = find_replicates(X, transform.forward(y))
+    if seeds is not None:
+        warn_crossed_seeds(np.asarray(seeds), data.location, name)
+    return data
+
+
+def check_scale(scale: str) -> None:
+    """Raise where a scale is neither y's own nor the one that is emulated."""
+    if scale not in ("natural", "latent"):
+        raise ValueError(f'scale is "natural" or "latent", not {scale!r}')
+
+
 def warn_crossed_seeds(seeds: np.ndarray, location: np.ndarray, name: str) -> None:
     """Warn where a seed is used at more than one location; seeds and location have shape (N,)."""
     if seeds.shape != location.shape:
@@ -188,14 +205,15 @@ def warn_crossed_seeds(seeds: np.ndarray, location: np.ndarray, name: str) -> No
             f"{name}: {shared} seeds are used at more than one location. HetGP takes the noise of different "
             "locations as independent and its intervals come out too narrow; give every location seeds of its own",
             CrossedSeedsWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
 def load_emulator(folder: str | Path) -> Any:
     """Read an emulator back from the folder that `save` wrote; R reads the same one.
 
-    Nothing is unpickled: the folder holds a JSON file and numbers.
+    Nothing is unpickled: the folder holds JSON files and numbers. A stack's learners are objects of R's, read by R
+    when they are first asked: load stacks of people you trust.
 
     Parameters
     ----------
@@ -203,7 +221,7 @@ def load_emulator(folder: str | Path) -> Any:
 
     Returns
     -------
-    HetGP
+    HetGP or StackedGP
 
     Raises
     ------
@@ -235,8 +253,14 @@ def load_emulator(folder: str | Path) -> Any:
             from hetcal.emulators.hetgp import HetGP
 
             return HetGP.load(folder)
+        if kind == "hetcal StackedGP 1":
+            from hetcal.emulators.stacked import StackedGP
+
+            return StackedGP.load(folder)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is cut or changed ({type(error).__name__}: {error}): save the emulator again"
         ) from error
-    raise ValueError(f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1'")
+    raise ValueError(
+        f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1' and 'hetcal StackedGP 1'"
+    )

@@ -16,16 +16,54 @@ from hetcal.designs import sobol_points
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks
 from hetcal.threads import one_blas_thread
 
-_FEATURES = 2048
+FEATURES = 2048
 
 
-def _frequencies(process: GaussianProcess, rng: np.random.Generator) -> np.ndarray:
-    """Frequencies (features, d) of the covariance's spectral density, spread evenly over it."""
-    u = np.clip(sobol_points(process.X.shape[1], _FEATURES, rng), 1e-12, 1 - 1e-12)
-    if process.covariance == "Gaussian":
-        return stats.norm.ppf(u) * np.sqrt(2.0 / process.theta)
+def _frequencies(theta: np.ndarray, covariance: str, rng: np.random.Generator) -> np.ndarray:
+    """Frequencies (features, d) of a covariance's spectral density, spread evenly over it."""
+    u = np.clip(sobol_points(len(theta), FEATURES, rng), 1e-12, 1 - 1e-12)
+    if covariance == "Gaussian":
+        return stats.norm.ppf(u) * np.sqrt(2.0 / theta)
     # The spectral density of a Matern of smoothness nu is a t distribution with 2 nu degrees of freedom.
-    return stats.t.ppf(u, 5 if process.covariance == "Matern5_2" else 3) / process.theta
+    return stats.t.ppf(u, 5 if covariance == "Matern5_2" else 3) / theta
+
+
+class Waves:
+    """n functions drawn from a process of mean 0, before any data; call with points (m, d) for values (m, n).
+
+    Parameters
+    ----------
+    theta : numpy.ndarray
+        Lengthscales, (d,).
+    covariance : str
+    scale : float
+        Variance.
+    n : int
+        Number of functions.
+    rng : numpy.random.Generator
+    normals : numpy.ndarray, optional
+        Standard normals (2 x `FEATURES`, n) to draw them from, which several processes may correlate.
+    """
+
+    def __init__(
+        self,
+        theta: np.ndarray,
+        covariance: str,
+        scale: float,
+        n: int,
+        rng: np.random.Generator,
+        normals: np.ndarray | None = None,
+    ) -> None:
+        self._omega = _frequencies(theta, covariance, rng)
+        if normals is None:
+            normals = rng.standard_normal((2 * FEATURES, n))
+        self._weights = normals * np.sqrt(scale / FEATURES)
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Values at points (m, d); (m, n)."""
+        angle = X @ self._omega.T
+        cosines, sines = np.split(self._weights, 2)
+        return np.cos(angle) @ cosines + np.sin(angle, out=angle) @ sines
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +100,15 @@ class FunctionDraws:
     n: int
     rng: np.random.Generator = field(repr=False)
     back: Callable[[np.ndarray, np.ndarray], np.ndarray] = field(repr=False)
-    _omega: np.ndarray = field(init=False, repr=False)
-    _weights: np.ndarray = field(init=False, repr=False)
+    _prior: Waves = field(init=False, repr=False)
     _trend: np.ndarray = field(init=False, repr=False)
     _update: np.ndarray = field(init=False, repr=False)
 
     @one_blas_thread
     def __post_init__(self) -> None:
         process = self.process
-        omega = _frequencies(process, self.rng)
-        weights = self.rng.standard_normal((2 * len(omega), self.n)) * np.sqrt(process.scale / len(omega))
-        object.__setattr__(self, "_omega", omega)
-        object.__setattr__(self, "_weights", weights)
+        prior = Waves(process.theta, process.covariance, process.scale, self.n, self.rng)
+        object.__setattr__(self, "_prior", prior)
         noise = (
             self.rng.standard_normal((len(process.Z), self.n))
             * np.sqrt(process.scale * process.nugget)[:, None]
@@ -84,11 +119,6 @@ class FunctionDraws:
         trend = ones @ residual / ones.sum()
         object.__setattr__(self, "_trend", trend)
         object.__setattr__(self, "_update", process.solve(residual - trend))
-
-    def _prior(self, X: np.ndarray) -> np.ndarray:
-        angle = X @ self._omega.T
-        cosines, sines = np.split(self._weights, 2)
-        return np.cos(angle) @ cosines + np.sin(angle, out=angle) @ sines
 
     def __call__(self, X: np.ndarray, scale: str = "natural") -> np.ndarray:
         """Values at points (m, d) of the unit cube; (n, m), each row one function."""

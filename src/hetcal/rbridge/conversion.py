@@ -12,6 +12,7 @@ array of two or more dimensions              matrix or array of doubles
 bool array; str array or list of str         logical; character
 float, int, numpy integer                    double of length one (an int beyond 2**53 is refused)
 bool, str, None                              logical, character, NULL
+bytes                                        raw vector
 dict; other list or tuple                    named list; unnamed list (element by element)
 ===========================================  ===========================================
 
@@ -47,6 +48,8 @@ def to_r(value: Any, name: str) -> Any:
         return rinterface.BoolSexpVector([bool(value)])
     if isinstance(value, str):
         return rinterface.StrSexpVector([str(value)])
+    if isinstance(value, bytes):
+        return rinterface.ByteSexpVector.from_memoryview(memoryview(value))
     if isinstance(value, dict):
         return _dict_to_r(value, name)
     if isinstance(value, (list, tuple)):
@@ -78,6 +81,8 @@ def from_r(value: Any, name: str = "value") -> Any:
         if "dim" in _attribute_names(value):
             raise TypeError(f"R returned a character matrix as {name}: only vectors of strings cross")
         return strings[0] if len(strings) == 1 and not keep else strings
+    if isinstance(value, rinterface.ByteSexpVector):
+        return np.array(value, dtype=np.uint8).tobytes()
     if isinstance(value, rinterface.FloatSexpVector):
         array = np.array(value, dtype=np.float64, order="C")
     elif isinstance(value, rinterface.IntSexpVector):

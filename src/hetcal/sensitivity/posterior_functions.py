@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-
+from typing import Any
 
 import numpy as np
 from numba import njit
 
+from hetcal.emulators.function_draws import FEATURES, Waves
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks, square_root
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.hetgp_state import HetGPState
+from hetcal.emulators.stacked import StackedGP
 from hetcal.emulators.total import WeightedTotal
 from hetcal.sensitivity.hyperparameters import draw_hyperparameters
 from hetcal.streams import generator
@@ -18,6 +20,8 @@ from hetcal.threads import one_blas_thread
 
 # The covariance over many draws is exact for any number of waves, since each set of hyperparameters has its own.
 _WAVES, _PER_SET = 256, 4
+# Locations beyond which hyperparameters stay as fitted: they are well known there, and to draw them takes hours.
+_MOST = 600
 # cos(2 pi r) for |r| <= 1/2 as a polynomial in r^2; the first left out is below 2e-12.
 _COSINE = np.array([(-1) ** k * (2 * math.pi) ** (2 * k) / math.factorial(2 * k) for k in range(13)])
 
@@ -87,18 +91,24 @@ def _fitted_noise(state: HetGPState, process: GaussianProcess | None, X: np.ndar
     return state.nu_hat * np.exp(process.predict(X, variance=False)[0])
 
 
+def _is_stack(part: Any) -> bool:
+    return isinstance(part, StackedGP)
+
+
 class PosteriorFunctions:
-    """Consistent functions drawn from a HetGP, or from a total of several, hyperparameters and all.
+    """Consistent functions drawn from an emulator, or from a total of several, hyperparameters and all.
+
+    Of a stack they are functions of level 1 at what the learners predict, and of the stack's excess.
 
     Parameters
     ----------
-    emulator : HetGP or WeightedTotal
+    emulator : HetGP, StackedGP or WeightedTotal
     n : int
         Number of functions.
     seed : int
     """
 
-    def __init__(self, emulator: HetGP | WeightedTotal, n: int, seed: int) -> None:
+    def __init__(self, emulator: HetGP | StackedGP | WeightedTotal, n: int, seed: int) -> None:
         self.n = n
         self.total = (
             emulator if isinstance(emulator, WeightedTotal) else WeightedTotal({"y": emulator}, {"y": 1.0})
@@ -111,6 +121,8 @@ class PosteriorFunctions:
         # One stream for all: targets of the same runs err alike, in their hyperparameters too.
         states = [
             draw_hyperparameters(part.state, part.covariance, sets, generator(seed, "sensitivity", 2))
+            if len(part.state.Z0) <= _MOST
+            else [part.state] * sets
             for part in self.parts
         ]
         # Noise of each set over the fit's own, (targets, n).
@@ -120,10 +132,9 @@ class PosteriorFunctions:
                 for part, drawn in zip(self.parts, states, strict=True)
             ]
         ).repeat(_PER_SET, axis=1)[:, :n]
-        places, rows = np.unique(
-            np.vstack([part.state.X0 for part in self.parts]), axis=0, return_inverse=True
-        )
-        rows = np.split(rows.reshape(-1), np.cumsum([len(part.state.X0) for part in self.parts])[:-1])
+        trained = [part.fitted.rows if _is_stack(part) else part.state.X0 for part in self.parts]
+        places, rows = np.unique(np.vstack(trained), axis=0, return_inverse=True)
+        rows = np.split(rows.reshape(-1), np.cumsum([len(X) for X in trained])[:-1])
         root = square_root(np.asarray(self.total.correlation, dtype=float))
         self.functions: list[list[_Functions]] = []
         for s in range(sets):
@@ -144,6 +155,21 @@ class PosteriorFunctions:
                 ]
             )
 
+        self.excess = self._draw_excess(root, seed) if any(_is_stack(part) for part in self.parts) else []
+
+    def _draw_excess(self, root: np.ndarray, seed: int) -> list[Waves | None]:
+        """What is beyond level 1, of each part that is a stack; the same waves for all and mixed normals."""
+        rng = generator(seed, "sensitivity", 5)
+        normals = np.tensordot(root, rng.standard_normal((len(self.parts), 2 * FEATURES, self.n)), 1)
+        return [
+            (
+                Waves(part.process.theta, "Matern5_2", 1.0, self.n, generator(seed, "sensitivity", 6), own)
+                if _is_stack(part)
+                else None
+            )
+            for part, own in zip(self.parts, normals, strict=True)
+        ]
+
     def __call__(self, X: np.ndarray, scale: str = "natural") -> tuple[np.ndarray, np.ndarray]:
         """Mean response and noise variance of each function at points (m, d) of the unit cube; each (m, n)."""
         flat = self.latent(X)
@@ -158,10 +184,16 @@ class PosteriorFunctions:
         """Latent mean, mean_var (0, for a function is known) and noise_var of each target: (targets, 3, m x n)."""
         latent = np.zeros((len(self.parts), 3, len(X), self.n))
         for t, part in enumerate(self.parts):
-            latent[t, 2] = _fitted_noise(part.state, part.noise_process, X)[:, None] * self.noise_level[t]
+            places = part.process.place(X) if _is_stack(part) else None
+            inputs = X if places is None else places.inputs
+            noise = _fitted_noise(part.state, part.noise_process, inputs)
+            latent[t, 2] = noise[:, None] * self.noise_level[t]
             for s, drawn in enumerate(self.functions):
                 columns = slice(s * _PER_SET, min((s + 1) * _PER_SET, self.n))
-                self._fill(latent[t, 0, :, columns], drawn[t], X)
+                self._fill(latent[t, 0, :, columns], drawn[t], inputs)
+            if places is not None:
+                latent[t, 0] = part.process.beyond_level1(latent[t, 0], places, self.excess[t])
+                latent[t, 2] *= part.fitted.noise_factor
         return latent.reshape(len(self.parts), 3, -1)
 
     def _fill(self, out: np.ndarray, functions: _Functions, X: np.ndarray) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.stacked import StackedGP
 from hetcal.emulators.total import WeightedTotal
 from hetcal.parameters import Space
 from hetcal.sensitivity.emulated import SeedShare, indices_of_draws, seed_share
@@ -153,9 +154,9 @@ def sobol(
         Whether to add a parameter that does nothing, as the line of what is indistinguishable from zero. It
         costs no evaluation.
     draws : int, optional
-        Functions drawn from the emulator: 100 for a `HetGP` where nothing is said; ask for them for a weighted
-        total, where each of its targets costs as much. With 0 the indices are those of the emulator's mean and the
-        intervals hold sampling error only.
+        Functions drawn from the emulator: 100 for a `HetGP` or a `StackedGP` where nothing is said; ask for them for a
+        weighted total, where each of its targets costs as much. With 0 the indices are those of the emulator's mean
+        and the intervals hold sampling error only.
     within : mapping or pandas.DataFrame, optional
         Ranges in natural units to which priors are cut: ``{"R0": (2.5, 7.7)}``, or a table with columns parameter,
         low and high, such as ``result.ranges.table``. Parameters that are not named keep their prior.
@@ -242,19 +243,23 @@ def sobol(
     )
 
 
+def can_draw(function: Any) -> bool:
+    """Whether functions can be drawn from an emulator, or from all of a weighted total's."""
+    parts = function.emulators.values() if isinstance(function, WeightedTotal) else [function]
+    return all(isinstance(part, (HetGP, StackedGP)) for part in parts)
+
+
 def count_draws(function: Any, draws: int | None) -> int:
     """How many functions to draw."""
-    parts = function.emulators.values() if isinstance(function, WeightedTotal) else [function]
-    drawable = all(isinstance(part, HetGP) for part in parts)
     if draws is None:
-        return _DRAWS if isinstance(function, HetGP) else 0
+        return _DRAWS if isinstance(function, (HetGP, StackedGP)) else 0
     check_whole("draws", draws, 0)
     if draws == 1:
         raise ValueError("draws=1 shows no spread between functions: take 0 for none, or better 100")
-    if draws and not drawable:
+    if draws and not can_draw(function):
         raise ValueError(
-            f"draws={draws} needs a HetGP or a weighted total of them, from which functions can be drawn, not "
-            f"{type(function).__name__}"
+            f"draws={draws} needs a HetGP, a StackedGP or a weighted total of them, from which functions can be drawn, "
+            f"not {type(function).__name__}"
         )
     return draws
 

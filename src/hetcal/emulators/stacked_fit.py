@@ -1,0 +1,288 @@
+"""What a fit of a stack gave: learners, the scale of their predictions, level 1, and the calibrated variance."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetcal.emulators.base import Replicates, find_replicates
+from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.hetgp_state import HetGPState, log_density
+from hetcal.emulators.stacked_learners import FittedLearners, fit_learners
+from hetcal.emulators.stacked_process import Places, StackedProcess
+from hetcal.emulators.stacked_variance import HeldOut, MeanVariance, fit_mean_variance
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Replicates beyond the first, needed before what they show of the noise replaces level 1's word for it.
+_FREE = 20
+
+
+class LearnerWarning(UserWarning):
+    """A learner of a stack failed and was left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """From a learner's predictions to level 1's inputs, which lie in a unit cube with room around the training ones.
+
+    Attributes
+    ----------
+    low, width : numpy.ndarray
+        By learner, (k,). Training lies from 1/4 to 3/4; predictions beyond the cube are held at its sides.
+    """
+
+    low: np.ndarray
+    width: np.ndarray
+
+    @classmethod
+    def of(cls, predicted: np.ndarray) -> Scaling:
+        """From out-of-fold predictions (n, k)."""
+        low, spread = predicted.min(axis=0), np.ptp(predicted, axis=0)
+        return cls(low - 0.5 * spread, 2.0 * spread)
+
+    def inputs(self, predicted: np.ndarray) -> np.ndarray:
+        """Inputs of level 1, (m, k)."""
+        return np.clip((predicted - self.low) / self.width, 0.0, 1.0)
+
+    def predicted(self, inputs: np.ndarray) -> np.ndarray:
+        """Predictions from inputs, (m, k)."""
+        return self.low + inputs * self.width
+
+
+@dataclass(frozen=True, eq=False)
+class StackFit:
+    """Everything that a fit of a stack gave.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        Locations as level 1 has them (n, d); single runs where folds were of runs.
+    level0 : FittedLearners
+    failed : dict of str to str
+        Why learners were left out.
+    scaling : Scaling
+    level1 : HetGP
+        Over the scaled out-of-fold predictions, and the parameters where `with_parameters`.
+    with_parameters : bool
+    noise_factor : float
+        Noise that replicates show over what level 1 takes for noise.
+    mean_variance : MeanVariance or None
+        None where level 1's own variance is all.
+    held_out_var : numpy.ndarray or None
+        Variance of the mean at each location, learned without its fold, (n,).
+    """
+
+    rows: np.ndarray
+    level0: FittedLearners
+    failed: dict[str, str]
+    scaling: Scaling
+    level1: HetGP
+    with_parameters: bool
+    noise_factor: float = 1.0
+    mean_variance: MeanVariance | None = None
+    held_out_var: np.ndarray | None = None
+
+    @property
+    def state(self) -> HetGPState:
+        """State of level 1."""
+        assert self.level1.state is not None
+        return self.level1.state
+
+    @property
+    def locations(self) -> np.ndarray:
+        """Where the runs were, (n, d)."""
+        return find_replicates(self.rows, np.zeros(len(self.rows))).X
+
+    @property
+    def process(self) -> StackedProcess:
+        """The process of the latent mean over the parameters."""
+        learned, d = self.mean_variance, self.rows.shape[1]
+        factor, length = (1.0, 1.0) if learned is None else (learned.factor, learned.lengthscale)
+        return StackedProcess(self.level1.process, factor, np.full(d, length), self.place)
+
+    def place(self, X: np.ndarray) -> Places:
+        """What both levels say of points (m, d) of the unit cube."""
+        predicted = self.level0.predict(X)
+        inputs = self.scaling.inputs(predicted)
+        if self.with_parameters:
+            inputs = np.hstack([inputs, X])
+        mean, level1_var = self.level1.process.predict(inputs)
+        excess = np.zeros(len(X))
+        if self.mean_variance is not None:
+            excess = self.mean_variance.excess(level1_var, predicted.var(axis=1), mean)
+        return Places(X, inputs, mean, level1_var, excess)
+
+    def noise(self, places: Places) -> np.ndarray:
+        """Latent noise variance, (m,)."""
+        return self.noise_factor * self.level1._noise(places.inputs)
+
+    def updated(self, X: np.ndarray, y: np.ndarray) -> StackFit:
+        """With more runs (N, d), (N,) at level 1; runs at new locations enter with what the learners predict there."""
+        known = {row.tobytes(): i for i, row in enumerate(self.rows)}
+        new = {row.tobytes(): row for row in X if row.tobytes() not in known}
+        rows, inputs, held_out_var = self.rows, self.state.X0, self.held_out_var
+        if new:
+            places = self.place(np.array(list(new.values())))
+            known |= {key: len(known) + i for i, key in enumerate(new)}
+            rows, inputs = np.vstack([rows, places.X]), np.vstack([inputs, places.inputs])
+            if held_out_var is not None:
+                held_out_var = np.concatenate([held_out_var, self.process.variance(places)])
+        level1 = copy.copy(self.level1).update(inputs[[known[row.tobytes()] for row in X]], y)
+        return replace(self, rows=rows, level1=level1, held_out_var=held_out_var)
+
+    def leave_one_out(self) -> pd.DataFrame:
+        """Each location from all others, on the latent scale; see `HetGP.leave_one_out`."""
+        frame = self.level1.leave_one_out()
+        if self.held_out_var is not None:
+            frame["mean_var"] = self.held_out_var
+            frame["noise_var"] *= self.noise_factor
+        variance = frame["mean_var"] + frame["noise_var"] / frame["replicates"]
+        frame["sd"] = np.sqrt(variance)
+        frame["z"] = (frame["observed"] - frame["mean"]) / frame["sd"]
+        frame["log_score"] = log_density(frame["observed"], frame["mean"], variance)
+        return frame
+
+    def contributions(self) -> pd.DataFrame:
+        """See `StackedGP.contributions`."""
+        import pandas as pd
+
+        state, names = self.state, self.level0.names
+        predicted = self.scaling.predicted(state.X0[:, : len(names)])
+        rows = [
+            (name, _rmse(state.Z0, predicted[:, k]), self._rmse_without(k), "")
+            for k, name in enumerate(names)
+        ]
+        rows += [(name, np.nan, np.nan, why) for name, why in self.failed.items()]
+        rows.append(("stack", _rmse(state.Z0, state.leave_one_out(self.level1.process)[0]), np.nan, ""))
+        frame = pd.DataFrame(rows, columns=["learner", "rmse", "rmse_without", "note"])
+        frame.insert(2, "r2", 1 - (frame["rmse"] / state.Z0.std()) ** 2)
+        return frame
+
+    def _rmse_without(self, column: int) -> float:
+        state, process = self.state, self.level1.process
+        if state.X0.shape[1] == 1:
+            return float("nan")
+        less = replace(process, X=np.delete(state.X0, column, 1), theta=np.delete(process.theta, column))
+        return _rmse(state.Z0, less.leave_one_out(state.noise_ratio / state.mult)[0])
+
+
+def fit_stack(
+    data: Replicates,
+    learners: dict[str, dict[str, Any]],
+    folds: int,
+    level1: HetGP,
+    with_parameters: bool,
+    by_location: bool,
+    rng: np.random.Generator,
+    start: dict[str, Any] | None,
+    name: str,
+) -> StackFit:
+    """Fit both levels.
+
+    Parameters
+    ----------
+    data : Replicates
+        On the scale that is emulated.
+    learners : dict
+        Hyperparameters by name.
+    folds : int
+    level1 : HetGP
+        Unfitted; its lengthscale bounds are set here.
+    with_parameters : bool
+        Level 1 sees the parameters too.
+    by_location : bool
+        Folds of locations and a calibrated variance; folds of single runs and level 1's own variance otherwise.
+    rng : numpy.random.Generator
+        Of the folds and of the learners' seeds.
+    start : dict or None
+        Hyperparameters of an earlier fit.
+    name : str
+        What warnings call this fit.
+
+    Returns
+    -------
+    StackFit
+    """
+    # Means and not runs are learned: a forest of rows that repeat puts each location in a leaf of its own, and a
+    # hundred runs of one place would outweigh all others, though its mean is no better a guide to the rest.
+    row_of_run = np.repeat(np.arange(len(data.X)), data.count)
+    rows, values = data.X, data.mean
+    if not by_location:
+        rows, values, row_of_run = data.X[row_of_run], data.y, np.arange(len(data.y))
+    fold = rng.permutation(np.arange(len(rows)) % folds)
+    out_of_fold, level0, failed = fit_learners(
+        rows, values, fold, learners, rng.integers(2**31 - 1, size=len(learners))
+    )
+    _tell(failed, level0.names, name)
+    scaling = Scaling.of(out_of_fold)
+    inputs = _apart(scaling.inputs(out_of_fold))
+    # Lengthscales from .1 to 10 standard deviations of a learner's predictions, or sides of the cube.
+    unit = out_of_fold.std(axis=0, ddof=1) / scaling.width
+    if with_parameters:
+        inputs, unit = np.hstack([inputs, rows]), np.concatenate([unit, np.ones(rows.shape[1])])
+    level1.bounds = 0.1 * unit, 10.0 * unit
+    warm = _warm_start(start, level0.names, len(unit))
+    level1.fit(inputs[row_of_run], data.y, start=warm, name=f"{name} (level 1)")
+    fit = StackFit(rows, level0, failed, scaling, level1, with_parameters)
+    if not by_location:
+        return fit
+    noise_factor = _noise_factor(fit.state)
+    left_out = level1.leave_one_out()
+    mean = left_out["mean"].to_numpy()
+    held_out = HeldOut(
+        X=rows,
+        residual=left_out["observed"].to_numpy() - mean,
+        mean_var=left_out["mean_var"].to_numpy(),
+        noise=noise_factor * (left_out["noise_var"] / left_out["replicates"]).to_numpy(),
+        mean=mean,
+        disagreement=out_of_fold.var(axis=1),
+        fold=fold,
+    )
+    mean_variance, held_out_var = fit_mean_variance(held_out)
+    return replace(fit, noise_factor=noise_factor, mean_variance=mean_variance, held_out_var=held_out_var)
+
+
+def _tell(failed: dict[str, str], kept: tuple[str, ...], name: str) -> None:
+    if not kept:
+        told = "; ".join(f"{learner}: {why}" for learner, why in failed.items())
+        raise ValueError(f"{name}: every learner of the stack failed ({told})")
+    for learner, why in failed.items():
+        warnings.warn(
+            f"{name}: the stack goes on without {learner}, which failed: {why}", LearnerWarning, stacklevel=4
+        )
+
+
+def _apart(inputs: np.ndarray) -> np.ndarray:
+    """Inputs (n, k) with equal rows a hair apart: trees predict the same for many locations, which stay locations."""
+    _, first, inverse = np.unique(inputs, axis=0, return_index=True, return_inverse=True)
+    again = np.setdiff1d(np.arange(len(inputs)), first)
+    apart = inputs.copy()
+    apart[again, 0] += 1e-9 * (1 + np.arange(len(again)))
+    return apart
+
+
+def _noise_factor(state: HetGPState) -> float:
+    """What replicates show of the noise over what level 1 took for noise, which includes what the learners miss."""
+    location = np.repeat(np.arange(len(state.mult)), state.mult)
+    squares = float(((state.Z - state.Z0[location]) ** 2).sum())
+    free = state.mult - 1
+    if free.sum() < _FREE or squares == 0:
+        return 1.0
+    return squares / float((free * state.nu_hat * state.noise_ratio).sum())
+
+
+def _warm_start(start: dict[str, Any] | None, names: tuple[str, ...], inputs: int) -> dict[str, Any] | None:
+    """Level 1's start, where the earlier fit had the same inputs."""
+    if start is None or tuple(start.get("learners", ())) != names or len(start["theta"]) != inputs:
+        return None
+    return {k: v for k, v in start.items() if k != "learners"}
+
+
+def _rmse(observed: np.ndarray, predicted: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((observed - predicted) ** 2)))
