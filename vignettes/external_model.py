@@ -130,10 +130,10 @@ for name, simulator in [
     ("the C program", outbreak),
     ("StochasticSIR", hc.simulators.StochasticSIR(population=763, days=len(flu))),
 ]:
-    hc.run_ensemble(
-        hc.Problem(space, simulator, targets), here, replicates=200, ledger=ledger, seed=1, workers=2
-    )
-    bed_days = ledger.outputs(simulator, "in_bed").sum(axis=1)
+    problem = hc.Problem(space, simulator, targets)
+    runs = hc.run_ensemble(problem, here, replicates=200, ledger=ledger, seed=1, workers=2)
+    chosen = ledger.runs(simulator)["run_id"].isin(runs["run_id"])
+    bed_days = ledger.outputs(simulator, "in_bed")[chosen].sum(axis=1)
     error = bed_days.std(ddof=1) / np.sqrt(len(bed_days))
     print(f"{name:>14}: {bed_days.mean():.0f} ± {error:.0f} bed-days from 200 runs")
 

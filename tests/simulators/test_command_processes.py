@@ -7,13 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from shutil import rmtree
 
 import numpy as np
 import pytest
 
 import hetcal as hc
 from hetcal.ensemble import execute
-from hetcal.simulators import CSV, Command, run_one
+from hetcal.simulators import CSV, Command, command_process, run_one
 
 PYTHON = [sys.executable, "-I", "-S"]
 
@@ -103,6 +105,26 @@ def test_the_executors_time_limit_kills_grandchildren_too(tmp_path, apart):
     assert runs["error"].iloc[1] == "exceeded the time limit of 2 s and was stopped"
     # Of a run that ended well, a child that left the group ends with the worker.
     check_all_gone(tmp_path, 4)
+
+
+def test_ending_one_run_leaves_its_neighbours_in_other_threads(tmp_path):
+    late, well = family(tmp_path, time_limit=0.5), family(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [
+            pool.submit(run_one, *run) for run in [(late, [1000.0], 1)] + [(well, [1.5], k) for k in range(3)]
+        ]
+    assert [run.result().status for run in runs] == ["failed", "ok", "ok", "ok"]
+    check_all_gone(tmp_path, 4)
+
+
+def test_runs_go_on_when_the_guard_or_its_folder_is_gone(tmp_path):
+    for harm in (
+        lambda guard: guard._process.kill() or guard._process.wait(),
+        lambda guard: rmtree(guard.folder),
+    ):
+        harm(command_process.guard())
+        assert run_one(family(tmp_path), [0.0], 1).status == "ok"
+    check_all_gone(tmp_path, 2)
 
 
 STUDY = """

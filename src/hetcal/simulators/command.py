@@ -136,6 +136,7 @@ class Command:
             }
             object.__setattr__(self, "outputs", shapes)
         plan = self._plan  # read now, once: a template edited while a study runs does not touch it
+        object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "name", self.name or Path(plan.program.path).name)
         check_simulator(self)
         if self.time_limit is not None and not self.time_limit > 0:
@@ -192,7 +193,7 @@ class Command:
 
     def __repr__(self) -> str:
         return (
-            f"Command({' '.join(map(str, self.command))!r}, parameters {', '.join(self.parameters)}; "
+            f"Command({' '.join(self.command)!r}, parameters {', '.join(self.parameters)}; "
             f"outputs {', '.join(self.outputs)}; version {self.version})"
         )
 

@@ -56,8 +56,8 @@ class _Guard:
 
     @property
     def usable(self) -> bool:
-        """Whether the guard runs, and is this process's own: a fork has its parent's."""
-        return self.owner == os.getpid() and self._process.poll() is None
+        """Whether guard and folder are there (old folders get swept away) and this process's own: a fork's are not."""
+        return self.owner == os.getpid() and self._process.poll() is None and os.path.isdir(self.folder)
 
     def next_mark(self) -> str:
         """A mark for the next command, which begins with the guard's own."""
