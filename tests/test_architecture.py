@@ -23,7 +23,7 @@ LAYERS = [
     {"problem"},
     {"rbridge"},
     {"emulators"},
-    {"acquisition"},
+    {"acquisition", "candidates"},
     {"calibrate", "sensitivity", "diagnostics"},
     {"checks", "decisions", "comparison"},
     {"report"},

@@ -14,10 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import stats
 
-from hetcal.designs import sobol_points
 from hetcal.emulators.gaussian_process import GaussianProcess, block_rows, in_blocks
 from hetcal.emulators.total import Moments, WeightedTotal
-from hetcal.streams import generator
 from hetcal.threads import one_blas_thread
 
 # Candidates that a batch is picked from, as a multiple of its size; doubled until the picks are exact.
@@ -161,8 +159,8 @@ class LCB:
 
     def shortlist(self, total: WeightedTotal, candidates: np.ndarray, size: int) -> tuple[np.ndarray, float]:
         """Rows of the ``size`` best candidates and the worst score among them."""
-        if self.form == "quantile" and len(total.emulators) == 1:
-            return _prune(total, candidates, self.width(total), size)
+        if self.form == "quantile" and _can_prune(total):
+            return _prune(self, total, candidates, size)
         return _lowest(self.score(total, total.latent(candidates)), size)
 
 
@@ -185,7 +183,7 @@ class EI:
 
     def score(self, total: WeightedTotal, latent: np.ndarray) -> np.ndarray:
         """Minus the expected improvement, on the scale of the total's moments."""
-        best = total.moments(total.latent(total.locations)).centre.min()
+        best = total.lowest_centre
         moments: Moments = total.moments(latent)
         spread = np.maximum(moments.spread, 1e-12)
         z = (best - moments.centre) / spread
@@ -199,6 +197,8 @@ class EI:
 
     def shortlist(self, total: WeightedTotal, candidates: np.ndarray, size: int) -> tuple[np.ndarray, float]:
         """Rows of the ``size`` best candidates and the worst score among them."""
+        if _can_prune(total):
+            return _prune(self, total, candidates, size)
         return _lowest(self.score(total, total.latent(candidates)), size)
 
 
@@ -241,94 +241,53 @@ class Thompson:
         return kept[chosen]
 
 
-def candidate_points(total: WeightedTotal, n: int, failed: np.ndarray, seed: int, round: int) -> np.ndarray:
-    """Candidates for the next batch: half spread over the cube, half normal around the best locations.
+def _prune(
+    acquisition: Any, total: WeightedTotal, candidates: np.ndarray, size: int
+) -> tuple[np.ndarray, float]:
+    """The ``size`` candidates with the lowest scores, and the highest score among them, without scoring all.
 
-    Parameters
-    ----------
-    total : WeightedTotal
-    n : int
-        Number of new candidates; the evaluated locations are added, so that more replicates can be asked for.
-    failed : numpy.ndarray
-        Locations (f, d) without a valid run; candidates nearer to one of them than to any valid location, and
-        within the typical spacing of the design, are left out.
-    seed, round : int
-
-    Returns
-    -------
-    numpy.ndarray
-        Points of the unit cube, (m, d).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import hetcal as hc
-    >>> from hetcal.acquisition import candidate_points
-    >>> from hetcal.emulators.total import WeightedTotal
-    >>> X = np.repeat(np.linspace(0, 1, 10), 5)[:, None]
-    >>> y = np.random.default_rng(0).normal(np.sin(6 * X[:, 0]), 0.3)
-    >>> total = WeightedTotal({"cases": hc.HetGP(noise="homoskedastic").fit(X, y)}, {"cases": 1.0})
-    >>> candidate_points(total, 64, failed=np.empty((0, 1)), seed=1, round=0).shape
-    (74, 1)
+    Means are cheap and variances dear, so candidates are first ranked by an optimistic score, with the variance given
+    a few locations only (never smaller) and no noise; exact scores are made in that order until no candidate left can
+    enter. For one target the answer is that of scoring all. For several the shares of the targets in the total move a
+    little with their variances and noise, and the optimistic score is a bound but for that.
     """
-    from scipy.spatial import cKDTree
-
-    rng = generator(seed, "candidates", round)
-    locations, d = total.locations, total.dimension
-    spread = sobol_points(d, n // 2, rng)
-    order = np.argsort(total.moments(total.latent(locations)).centre, kind="stable")
-    centres = locations[order[: max(1, min(10, len(order) // 5))]]
-    centre = centres[rng.integers(len(centres), size=n - len(spread))]
-    width = rng.choice([0.02, 0.06, 0.18], size=(len(centre), 1))
-    # A normal truncated to the box, by inversion of its distribution function.
-    low, high = stats.norm.cdf((0 - centre) / width), stats.norm.cdf((1 - centre) / width)
-    local = centre + width * stats.norm.ppf(low + rng.random(centre.shape) * (high - low))
-    points = np.vstack([spread, np.clip(local, 0.0, 1.0), locations])
-    if len(failed) == 0:
-        return points
-    tree = cKDTree(locations)
-    spacing = float(np.median(tree.query(locations, k=2)[0][:, 1]))
-    to_failed = cKDTree(failed).query(points)[0]
-    return points[(to_failed > spacing) | (tree.query(points)[0] < to_failed)]
-
-
-def _prune(total: WeightedTotal, candidates: np.ndarray, kappa: float, size: int) -> tuple[np.ndarray, float]:
-    """The ``size`` candidates with the lowest quantile bound of a single target, and the highest score among them.
-
-    The mean is cheap and the variance dear, so candidates are first ranked by an optimistic bound, with the
-    variance given a few locations only (never smaller) and no noise; exact scores are made in that order until no
-    candidate left can enter. The answer is the same as scoring all.
-    """
-    emulator = next(iter(total.emulators.values()))
-    gp: GaussianProcess = emulator.process
-    few = slice(0, min(len(gp.Z), _FEW))
-    coarse = replace(gp, X=gp.X[few], Z=gp.Z[few], nugget=gp.nugget[few])
-    optimistic = np.empty(len(candidates))
-    # The centre is linear in the latent mean: an offset for a logarithm, a factor without one.
-    zero, one = total.moments(np.array([[[0.0, 1.0], [0.0, 0.0], [0.0, 0.0]]])).centre
-
-    def bound(rows: slice) -> None:
-        k = gp.correlate(candidates[rows])
-        mean = gp.trend + k @ gp.weights
-        sd = np.sqrt(coarse.variance_from(np.ascontiguousarray(k[:, few])))
-        optimistic[rows] = zero + (one - zero) * (mean - kappa * sd)
-
-    gp.prepare()
-    coarse.prepare()
-    in_blocks(bound, len(candidates), block_rows(len(gp.Z)))
+    optimistic = acquisition.score(total, _optimistic(total, candidates))
     order = np.argsort(optimistic, kind="stable")
     scores = np.empty(0)
     done, step = 0, max(4 * size, 4096)
     while done < len(order):
         part = order[done : done + step]
-        moments = total.moments(total.latent(candidates[part]))
-        scores = np.append(scores, moments.centre - kappa * moments.spread)
+        scores = np.append(scores, acquisition.score(total, total.latent(candidates[part])))
         done += len(part)
         if done >= size and done < len(order):
             if np.partition(scores, size - 1)[size - 1] <= optimistic[order[done]]:
                 break
     kept = np.argsort(scores, kind="stable")[:size]
     return order[kept], float(scores[kept[-1]]) if size < len(order) else math.inf
+
+
+def _can_prune(total: WeightedTotal) -> bool:
+    """Whether every target is emulated by a Gaussian process over the parameters themselves."""
+    return all(isinstance(emulator.process, GaussianProcess) for emulator in total.emulators.values())
+
+
+def _optimistic(total: WeightedTotal, candidates: np.ndarray) -> np.ndarray:
+    """Latent means, variances of the mean given a few locations only, and no noise: (k, 3, m)."""
+    latent = np.zeros((len(total.emulators), 3, len(candidates)))
+    for (mean, mean_var, _), emulator in zip(latent, total.emulators.values(), strict=True):
+        gp: GaussianProcess = emulator.process
+        few = slice(0, min(len(gp.Z), _FEW))
+        coarse = replace(gp, X=gp.X[few], Z=gp.Z[few], nugget=gp.nugget[few])
+        gp.prepare(variance=False)
+        coarse.prepare()
+
+        def fill(rows: slice) -> None:
+            k = gp.correlate(candidates[rows])
+            mean[rows] = gp.trend + k @ gp.weights
+            mean_var[rows] = coarse.variance_from(np.ascontiguousarray(k[:, few]))
+
+        in_blocks(fill, len(candidates), block_rows(len(gp.Z)))
+    return latent
 
 
 class _Believer:

@@ -229,10 +229,20 @@ def test_failed_runs_made_again_may_change_the_winner_and_then_its_fresh_runs(re
     same(method(simulator=flaky).result(ledger, seed=1), second)
 
 
+class AmongTheKnown:
+    """Chooses locations that were evaluated, which are the last of the candidates."""
+
+    def choose(self, total, candidates, batch, replicates, seed=0):
+        return np.arange(len(candidates) - batch, len(candidates))
+
+
 def test_a_known_location_gets_replicates_and_not_a_twin(needs_r):
     """The way through the quantiles and back is exact to rounding only; a twin at 1e-16 would be paid twice and
     would spoil leave-one-out."""
-    calibration, ledger = method(rounds=6, candidates=100, batch=6, exploit_every=2, initial=64), hc.Ledger()
+    calibration = method(
+        rounds=2, candidates=100, batch=6, exploit_every=None, initial=64, acquisition=AmongTheKnown()
+    )
+    ledger = hc.Ledger()
     found = calibration.run(ledger, seed=3)
     theta = found.history[["a", "b"]].to_numpy()
     unit = SPACE.to_unit(theta)
@@ -254,8 +264,8 @@ def test_failing_regions_stop_nothing_and_are_not_proposed_again(needs_r):
     assert (history.loc[failed, "valid"] == 0).all() and history.loc[failed, "loss"].isna().all()
     assert history.loc[~failed, "loss"].notna().all()
     assert found.runs["failed"] == 4 * failed.sum()
-    # At the edge a pick may fall over; deep in the failing region none does.
-    assert (history.loc[history["purpose"] == "search", "a"] > 2.0).sum() == 0
+    # At the edge a pick may fall over; deep in the failing region, a quarter of the prior, one corner is looked into.
+    assert (history.loc[history["purpose"] == "search", "a"] > 2.0).sum() <= 1
     assert abs(found.best.theta["a"] - 0.7) < 0.3
     assert found.emulators["y"].state.X0.shape[0] == (~failed).sum()
 
@@ -404,7 +414,7 @@ def test_a_simulator_without_noise_is_calibrated_too(needs_r):
 
     found = method(simulator=exact, noise="auto", replicates=1, rounds=4).run(hc.Ledger(), seed=1)
     assert abs(found.best.theta["a"] - 0.7) < 0.15 and abs(np.log(found.best.theta["b"] / 2)) < 0.1
-    assert found.best.loss_se == 0 and found.best.noise_floor == 0
+    assert found.best.loss_se < 1e-15 and found.best.noise_floor == 0
     assert found.ranges.volume < 0.2
 
 

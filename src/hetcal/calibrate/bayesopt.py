@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.acquisition import LCB, candidate_points
+from hetcal.acquisition import LCB
 from hetcal.calibrate.held_out_locations import HELD_OUT, held_out_frame, note_held_out
 from hetcal.calibrate.method import Method
 from hetcal.calibrate.result import CalibrationResult, build_history
 from hetcal.calibrate.search import Search
 from hetcal.calibrate.study_runs import Runs, of_purpose
 from hetcal.calibrate.winner import compare_finalists, fresh_block, honest_winner
+from hetcal.candidates import candidate_points, refined
 from hetcal.designs import sobol
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.total import WeightedTotal
@@ -221,11 +222,11 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
         search.say(f"{self._place(round)}: fitting")
         total = self._learn(search, done)
         search.say(f"{self._place(round)}: choosing {self.batch} locations")
-        candidates = candidate_points(
-            total, self.candidates, search.failed_locations(done), check_seed(seed), round
-        )
+        failed = search.failed_locations(done)
+        candidates = candidate_points(total, self.candidates, failed, check_seed(seed), round)
         exploit = self.exploit_every is not None and round % self.exploit_every == 0
         acquisition = LCB(kappa=0.0) if exploit else self.acquisition
+        candidates = refined(acquisition, total, candidates, self.batch, failed, check_seed(seed), round)
         draw = int(generator(seed, "candidates", round, 1).integers(2**31))
         chosen = candidates[acquisition.choose(total, candidates, self.batch, self.replicates, draw)]
         search.believe(f"search {round}", total.predict(chosen))
@@ -257,9 +258,9 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
         round = done + 1
         search.say(f"{self._place(round)}: fitting for the finalists")
         total = self._learn(search, done)
-        candidates = candidate_points(
-            total, self.candidates, search.failed_locations(done), check_seed(seed), round
-        )
+        failed = search.failed_locations(done)
+        candidates = candidate_points(total, self.candidates, failed, check_seed(seed), round)
+        candidates = refined(LCB(kappa=0.0), total, candidates, 1, failed, check_seed(seed), round)
         minimum = candidates[np.argmin(total.predict(candidates).mean)]
         order = np.argsort(total.predict(total.locations).mean, kind="stable")
         evaluated = total.locations[order[: self.finalists]]

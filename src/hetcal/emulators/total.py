@@ -149,6 +149,11 @@ class WeightedTotal:
         squared = np.log1p(total.mean_var / above**2)
         return Moments(np.log(above) - 0.5 * squared, np.sqrt(squared), True, bound)
 
+    @cached_property
+    def lowest_centre(self) -> float:
+        """The lowest centre of `moments` among the evaluated locations."""
+        return float(self.moments(self.latent(self.locations)).centre.min())
+
     def predict(self, X: np.ndarray, cov: bool = False, scale: str = "natural") -> Prediction:
         """Total at X (m, d), in the unit cube, with both variances.
 
