@@ -61,7 +61,7 @@ def check_all_gone(folder, runs):
     """So many programs ran, and neither they nor what they started nor their working directories are left."""
     rows = told(folder)
     assert len(rows) == runs
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(alive(pid) for pids, _ in rows for pid in pids) or any(os.path.exists(cwd) for _, cwd in rows):
         assert time.monotonic() < deadline, "something outlives its run"
         time.sleep(0.02)
@@ -99,10 +99,10 @@ def test_the_executors_time_limit_kills_grandchildren_too(tmp_path, apart):
     with hc.Ledger() as ledger:
         simulator = family(tmp_path, apart)
         theta = np.array([[0.0], [1000.0], [0.0], [1000.0]])
-        execute(simulator, theta, np.arange(4), ledger, workers=2, time_limit=2.0)
+        execute(simulator, theta, np.arange(4), ledger, workers=2, time_limit=3.0)
         runs = ledger.runs(simulator).sort_values("seed")
     assert runs["status"].tolist() == ["ok", "failed", "ok", "failed"]
-    assert runs["error"].iloc[1] == "exceeded the time limit of 2 s and was stopped"
+    assert runs["error"].iloc[1] == "exceeded the time limit of 3 s and was stopped"
     # Of a run that ended well, a child that left the group ends with the worker.
     check_all_gone(tmp_path, 4)
 
@@ -118,12 +118,13 @@ def test_ending_one_run_leaves_its_neighbours_in_other_threads(tmp_path):
 
 
 def test_runs_go_on_when_the_guard_or_its_folder_is_gone(tmp_path):
-    for harm in (
-        lambda guard: guard._process.kill() or guard._process.wait(),
-        lambda guard: rmtree(guard.folder),
-    ):
-        harm(command_process.guard())
-        assert run_one(family(tmp_path), [0.0], 1).status == "ok"
+    first = command_process.guard()
+    first._process.kill()
+    first._process.wait()
+    assert run_one(family(tmp_path), [0.0], 1).status == "ok"
+    rmtree(first.folder)  # what a killed guard cannot do
+    rmtree(command_process.guard().folder)
+    assert run_one(family(tmp_path), [0.0], 1).status == "ok"
     check_all_gone(tmp_path, 2)
 
 
@@ -159,12 +160,12 @@ def test_a_study_that_is_stopped_leaves_nothing_running_and_makes_only_what_is_m
     )
     try:
         assert process.stdout.readline() == "half\n"
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while len(told(calls)) < 12 + workers:  # so many hang now
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(end)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     check_all_gone(calls, 12 + workers)
