@@ -112,12 +112,12 @@ class WrongSigned:
 class Noted(hc.EnsemblePosterior):
     """An ensemble posterior that notes where it stood after each round."""
 
-    def _note(self, samples: pd.DataFrame) -> dict[str, Any]:
-        at = coordinates(samples)
+    def _note(self, fit: Any) -> dict[str, Any]:
+        at = coordinates(fit.samples)
         note = {"sd": at.std(axis=0).tolist()} | {
             f"q{100 * q:.0f}": np.quantile(at, q, axis=0).tolist() for q in (0.05, 0.25, 0.5, 0.75, 0.95)
         }
-        return super()._note(samples) | {"stood": note}
+        return super()._note(fit) | {"stood": note}
 
 
 def posterior(reference: Reference, rounds: int, kept: list[int] | None = None, **settings: Any) -> Noted:

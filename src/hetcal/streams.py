@@ -26,6 +26,7 @@ PURPOSES = {
     "placement": 14,
     "cascade": 15,
     "exhibits": 16,
+    "cheap": 17,
 }
 
 _HASH_BITS = 48

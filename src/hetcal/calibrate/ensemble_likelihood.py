@@ -16,17 +16,26 @@ emulator does not know of the noise.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import expit, gammaln, log_expit
 
 from hetcal.calibrate.ensemble_statistics import Statistic, centred, statistics_of, without_own
 from hetcal.emulators.base import Prediction
-from hetcal.emulators.bernoulli import BernoulliGP, fit_bernoulli
+from hetcal.emulators.bernoulli import BernoulliGP
+from hetcal.emulators.discrepancy import (
+    beside_cheap,
+    better_left_out,
+    fit_bernoulli_beside,
+    location_means,
+)
 from hetcal.emulators.gaussian_process import GaussianProcess
 from hetcal.emulators.hetgp import HetGP
 from hetcal.targets import EnsembleTarget
+
+if TYPE_CHECKING:
+    from hetcal.calibrate.cheap_model import CheapRuns
 
 # Locations that emulators learn from at least, by dimension.
 _LOCATIONS = 15
@@ -187,6 +196,25 @@ class EnsembleLikelihood:
                 logs[g] -= 0.5 * (np.einsum("mij,mj->mi", root, observed[0][means] - centre) ** 2).sum(axis=1)
         return logs
 
+    def implausibility(self, unit: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """Largest distance of a share or a mean from what it would be at points (m, d), in standard deviations; (m,).
+
+        Observed statistics are (1, k); what is not known of emulators counts as in the likelihood.
+        """
+        moments, q = self.moments(unit), len(self.emulators)
+        z = [np.zeros(len(unit))]
+        for j, (column, n) in enumerate(self._of_kind("share")):
+            p = expit(moments.mean[q + j])
+            spread = p * (1 - p)
+            variance = np.maximum(spread, 0.25 / n) / n + spread**2 * moments.mean_var[q + j]
+            z.append((observed[0, column] - p) / np.sqrt(variance))
+        means, _, positions = self._means()
+        if len(positions):
+            centre, covariance = self._means_law(moments.mean.T, moments.noise_var.T, observed[0])
+            variance = np.einsum("mii->mi", covariance) + moments.mean_var[positions].T
+            z += list(((observed[0][means] - centre) / np.sqrt(variance)).T)
+        return np.abs(z).max(axis=0)
+
     def outside(self, observed: np.ndarray) -> tuple[str, ...]:
         """Sentences on observed statistics (k,) that no location comes near to."""
         said = []
@@ -197,7 +225,8 @@ class EnsembleLikelihood:
             assert emulator.state is not None
             state = emulator.state
             sd = np.sqrt(state.nu_hat * state.noise_ratio * (1 / state.mult + 1 / s.realisations))
-            low, high = (state.Z0 - 4 * sd).min(), (state.Z0 + 4 * sd).max()
+            seen = location_means(emulator)
+            low, high = (seen - 4 * sd).min(), (seen + 4 * sd).max()
             if not low <= value <= high:
                 said.append(
                     f"{s.name} is {value:.4g}, outside of everything simulated ({low:.4g} to {high:.4g})"
@@ -279,6 +308,7 @@ def fit_ensemble(
     pattern: HetGP,
     start: dict[str, Any] | None = None,
     box: np.ndarray | None = None,
+    cheap: CheapRuns | None = None,
 ) -> EnsembleLikelihood:
     """Emulate what ensembles are compared by.
 
@@ -297,6 +327,8 @@ def fit_ensemble(
     box : numpy.ndarray, optional
         Ends, (2, d), of the part of the cube that the emulators are for. They learn from what lies in it and, where
         that is little, from what is nearest to it.
+    cheap : CheapRuns, optional
+        Runs of a cheap model, whose discrepancy is then emulated.
 
     Returns
     -------
@@ -309,7 +341,7 @@ def fit_ensemble(
     """
     if box is None:
         box = np.array([np.zeros(unit.shape[1]), np.ones(unit.shape[1])])
-    inside = _in_or_near(box, unit)
+    inside = in_or_near(box, unit)
     unit = unit[inside]
     _, first, location = np.unique(unit, axis=0, return_index=True, return_inverse=True)
     location = location.reshape(-1)
@@ -326,11 +358,15 @@ def fit_ensemble(
     for s in statistics:
         name, y = s.number.name, values[s.number.name]
         if s.kind == "share" and name not in shares:
-            shares[name] = fit_bernoulli(unit[first], np.bincount(location, weights=y), trials)
+            known = None if cheap is None else cheap.share(s.number)
+            shares[name] = fit_bernoulli_beside(known, unit[first], np.bincount(location, weights=y), trials)
         elif s.kind != "share" and name not in emulators:
-            emulator = replace(pattern, transform=None)
+            plain = replace(pattern, transform=None)
             before = None if start is None else start.get(name)
-            emulators[name] = emulator.fit(unit, y, start=before, name=repr(name))
+            emulators[name] = plain.fit(unit, y, start=before, name=repr(name))
+            if cheap is not None and (mean := cheap.mean(s.number)) is not None:
+                beside = beside_cheap(plain, mean).fit(unit, y, start=before, name=repr(name))
+                emulators[name] = better_left_out(emulators[name], beside)
     apart = {name: centred(values[name], location) for name in (*shares, *emulators)}
     scaled = [apart[n] / np.sqrt(_bernoulli_var(p.probability(unit))) for n, p in shares.items()]
     scaled += [apart[n] / np.sqrt(e.predict(unit).noise_var) for n, e in emulators.items()]
@@ -348,7 +384,7 @@ def fit_ensemble(
     )
 
 
-def _in_or_near(box: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def in_or_near(box: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Runs at points (N, d) in a box, and at the nearest locations outside where too few are inside; (N,)."""
     width = np.maximum(box[1] - box[0], 1e-9)
     beyond = np.maximum(np.maximum(box[0] - unit, unit - box[1]) / width, 0.0).max(axis=1)

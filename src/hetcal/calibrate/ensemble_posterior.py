@@ -7,16 +7,20 @@ learn from the part of the space that the posterior of the round before leaves, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood, fit_ensemble
+from hetcal.calibrate.cheap_model import cheap_runs
+from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood, fit_ensemble, in_or_near
 from hetcal.calibrate.ensemble_statistics import KINDS
-from hetcal.calibrate.rounds import COUNTS, Learning, Rounds
+from hetcal.calibrate.rounds import COUNTS, Fit, Learning, Rounds
+from hetcal.calibrate.study_runs import StudyRuns
 from hetcal.emulators.hetgp import HetGP
 from hetcal.problem import Problem
+from hetcal.simulators.identity import fingerprint
 from hetcal.targets import EnsembleTarget
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 # Quantiles of a posterior that the next round keeps, and the margin on either side, in distances between them.
 _TAIL, _MARGIN = 0.01, 0.5
+
+# Standard deviations by which some statistic is missed everywhere in a part of the space that does not hold the truth.
+_IMPLAUSIBLE = 4.0
 
 # Share of a data set's realisations that must be left where some failed.
 _LEFT = 0.9
@@ -50,6 +57,11 @@ class EnsemblePosterior(Rounds):
         Unfitted pattern, copied for each number of a run.
     initial, replicates, batch, rounds, predictive
         As of `Posterior`; predictive counts draws, each of which is run as often as the data were.
+    cheap : simulator, optional
+        A cheaper model of the same, with its parameters and outputs. It is run where the posterior is looked for, and
+        what is emulated is the discrepancy of the problem's simulator from it, so that fewer runs of the latter are
+        needed. A number in which it does not follow the simulator is emulated without it. Its runs, 1,000 for a part
+        of the space, are made as they are needed, by `ask` too.
 
     Raises
     ------
@@ -84,6 +96,7 @@ class EnsemblePosterior(Rounds):
     batch: int = 120
     rounds: int | None = None
     predictive: int = 100
+    cheap: Any = None
 
     # Statistics are taken as they are, and no realisation is left out.
     observation = MappingProxyType({})
@@ -114,6 +127,26 @@ class EnsemblePosterior(Rounds):
             raise ValueError(
                 f"targets were observed in {' and '.join(map(str, counts))} realisations: they must be of the same runs"
             )
+
+        if self.cheap is not None:
+            _ = self._cheap_problem
+
+    @cached_property
+    def _cheap_problem(self) -> Problem:
+        """The problem with the cheap model in the place of the simulator."""
+        try:
+            return Problem(self.problem.space, self.cheap, self.problem.targets)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"cheap={self.cheap!r} does not stand in for the simulator: {error}") from error
+
+    def settings(self) -> dict[str, Any]:
+        """The method's settings by name; a cheap model by its name and fingerprint."""
+        settings = super().settings()
+        if self.cheap is None:
+            del settings["cheap"]
+        else:
+            settings["cheap"] = f"{self.cheap.name} {self.cheap.version} {fingerprint(self.cheap)}"
+        return settings
 
     @property
     def targets(self) -> tuple[EnsembleTarget, ...]:
@@ -172,15 +205,24 @@ class EnsemblePosterior(Rounds):
             raise ValueError(f"no run of {self.problem.simulator.name!r} gave every output: see their errors")
         unit = self.problem.space.to_unit(runs.theta[good])
         outputs = {t.output: runs.outputs[t.output][good] for t in self.targets}
-        box = np.array(before["box"]) if before else None
-        return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box)
+        d = unit.shape[1]
+        box = np.array(before["box"] if before else [np.zeros(d), np.ones(d)])
+        cheap = None
+        if self.cheap is not None:
+            own = StudyRuns(self._cheap_problem, study.ledger, f"{study.study}-cheap", study.say)
+            beside = np.unique(unit[in_or_near(box, unit)], axis=0)
+            cheap = cheap_runs(own, round, box, beside, seed)
+        return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box, cheap)
 
-    def _note(self, samples: pd.DataFrame) -> dict[str, Any]:
-        """The part of the space in which the next round learns."""
-        unit = self.problem.space.to_unit(samples.to_numpy())
+    def _note(self, fit: Fit) -> dict[str, Any]:
+        """The part of the space in which the next round learns: all of it where nothing in this one fits."""
+        unit = self.problem.space.to_unit(fit.samples.to_numpy())
         low, high = np.quantile(unit, [_TAIL, 1 - _TAIL], axis=0)
         margin = _MARGIN * (high - low)
-        return {"box": [np.maximum(low - margin, 0.0).tolist(), np.minimum(high + margin, 1.0).tolist()]}
+        low, high = np.maximum(low - margin, 0.0), np.minimum(high + margin, 1.0)
+        if fit.likelihood.implausibility(unit, fit.observed).min() > _IMPLAUSIBLE:
+            low, high = np.zeros_like(low), np.ones_like(high)
+        return {"box": [low.tolist(), high.tolist()]}
 
     def _outside(self, likelihood: EnsembleLikelihood) -> tuple[str, ...]:
         return likelihood.outside(likelihood.summaries(self._observed())[0])

@@ -136,7 +136,7 @@ class Rounds(Method[Learning, PosteriorResult]):
     def realisations(self) -> int:
         """Runs of one data set."""
 
-    def _note(self, samples: pd.DataFrame) -> dict[str, Any]:
+    def _note(self, fit: Fit) -> dict[str, Any]:
         """What else to note of a round, for the next one."""
         return {}
 
@@ -240,7 +240,7 @@ class Rounds(Method[Learning, PosteriorResult]):
                 "low": ends["low"].tolist(),
                 "high": ends["high"].tolist(),
                 "sd": float(np.sqrt(likelihood.variance(some, summaries).mean())),
-            } | self._note(samples)
+            } | self._note(study.fits[round])
             study.ledger.checkpoint(study.study, f"round {round}", note)
         return study.fits[round]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -276,7 +277,7 @@ def _forget(emulator: HetGP, forgotten: set[bytes]) -> HetGP:
         Delta=None if state.Delta is None else state.Delta[kept],
         Lambda=None if state.Lambda is None else state.Lambda[kept],
     )
-    copy = HetGP(emulator.covariance, emulator.noise, emulator.transform, emulator.bounds)
-    copy.state, copy.process = fewer, fewer.process(emulator.covariance)
-    copy.noise_process = fewer.noise_process(emulator.covariance)
-    return copy
+    forgetful = copy.copy(emulator)
+    forgetful.state, forgetful.process = fewer, fewer.process(emulator.covariance)
+    forgetful.noise_process = fewer.noise_process(emulator.covariance)
+    return forgetful

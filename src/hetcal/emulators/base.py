@@ -257,6 +257,10 @@ def load_emulator(folder: str | Path) -> Any:
             from hetcal.emulators.stacked import StackedGP
 
             return StackedGP.load(folder)
+        if kind == "hetcal DiscrepancyGP 1":
+            from hetcal.emulators.discrepancy import DiscrepancyGP
+
+            return DiscrepancyGP.load(folder)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is cut or changed ({type(error).__name__}: {error}): save the emulator again"

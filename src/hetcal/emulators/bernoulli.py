@@ -6,10 +6,11 @@ lengthscale are those with the highest evidence on a small grid, so that a fit i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg, optimize, special
 
 from hetcal.emulators.base import Prediction
 from hetcal.emulators.gaussian_process import correlation, square_root
@@ -31,6 +32,8 @@ class BernoulliGP:
         Of the logit.
     evidence : float
         Log evidence by Laplace's approximation.
+    trend : callable, optional
+        What is known of the logit beforehand, at points (m, d); added to the mean.
 
     References
     ----------
@@ -45,15 +48,23 @@ class BernoulliGP:
     _weights: np.ndarray
     _root: np.ndarray
     _factor: np.ndarray
+    trend: Callable[[np.ndarray], np.ndarray] | None = None
 
     def predict_logit(self, X: np.ndarray) -> Prediction:
         """The logit at points (m, d): mean, mean_var, and as noise_var the inverse of what one run tells of it."""
         X = np.atleast_2d(np.asarray(X, dtype=float))
         k, v = self._whiten(X)
-        mean = self.mean + k @ self._weights
+        mean = self._known(X) + k @ self._weights
         mean_var = np.maximum(self.scale - np.einsum("ij,ij->j", v, v), 0.0)
         p = special.expit(mean)
         return Prediction(mean, mean_var, 1 / np.maximum(p * (1 - p), 1e-12))
+
+    def logit(self, X: np.ndarray) -> np.ndarray:
+        """The logit's mean at points (m, d), (m,)."""
+        return self.predict_logit(X).mean
+
+    def _known(self, X: np.ndarray) -> np.ndarray:
+        return np.full(len(X), self.mean) if self.trend is None else self.mean + self.trend(X)
 
     def covariance_between(self, X1: np.ndarray, X2: np.ndarray) -> np.ndarray:
         """Posterior covariance of the logit between points (m1, d) and (m2, d); (m1, m2)."""
@@ -75,7 +86,12 @@ class BernoulliGP:
         return special.expit(logit.mean / np.sqrt(1 + np.pi * logit.mean_var / 8))
 
 
-def fit_bernoulli(X: np.ndarray, events: np.ndarray, trials: np.ndarray) -> BernoulliGP:
+def fit_bernoulli(
+    X: np.ndarray,
+    events: np.ndarray,
+    trials: np.ndarray,
+    trend: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> BernoulliGP:
     """Fit to counts.
 
     Parameters
@@ -84,6 +100,8 @@ def fit_bernoulli(X: np.ndarray, events: np.ndarray, trials: np.ndarray) -> Bern
         Unique locations in the unit cube, (n, d).
     events, trials : numpy.ndarray
         Events among the runs of each location, (n,).
+    trend : callable, optional
+        What is known of the logit beforehand, up to a constant: takes points (m, d), gives (m,).
 
     Returns
     -------
@@ -97,18 +115,41 @@ def fit_bernoulli(X: np.ndarray, events: np.ndarray, trials: np.ndarray) -> Bern
     events, trials = np.asarray(events, dtype=float), np.asarray(trials, dtype=float)
     if np.any(trials < 1) or np.any((events < 0) | (events > trials)):
         raise ValueError("events must lie between 0 and the number of trials at each location")
-    mean = float(special.logit((events.sum() + 0.5) / (trials.sum() + 1)))
+    known = np.zeros(len(X)) if trend is None else trend(X)
+    mean = _common(known, events, trials)
     fits = []
     for length in _LENGTHS:
         R = correlation(X, X, np.full(X.shape[1], length), _COVARIANCE)
-        fits += [_laplace(X, R, mean, scale, length, events, trials) for scale in _SCALES]
+        fits += [_laplace(X, R, mean, scale, length, events, trials, trend, known) for scale in _SCALES]
     return max(fits, key=lambda fit: fit.evidence)
 
 
+def _common(known: np.ndarray, events: np.ndarray, trials: np.ndarray) -> float:
+    """The constant that makes logits (n,) add up to the events, half a success and half a failure more."""
+    wanted, n = events.sum() + 0.5, trials.sum() + 1
+    if not known.any():
+        return float(special.logit(wanted / n))
+    low, high = -60.0 - known.max(), 60.0 - known.min()
+
+    def excess(constant: float) -> float:
+        return float((trials * special.expit(known + constant)).sum() + wanted / n - wanted)
+
+    return float(optimize.brentq(excess, low, high))
+
+
 def _laplace(
-    X: np.ndarray, R: np.ndarray, mean: float, scale: float, length: float, k: np.ndarray, n: np.ndarray
+    X: np.ndarray,
+    R: np.ndarray,
+    constant: float,
+    scale: float,
+    length: float,
+    k: np.ndarray,
+    n: np.ndarray,
+    trend: Callable[[np.ndarray], np.ndarray] | None,
+    known: np.ndarray,
 ) -> BernoulliGP:
     K = scale * R
+    mean = constant + known
     f = np.zeros(len(k))
     for _ in range(100):
         p = special.expit(f + mean)
@@ -124,4 +165,4 @@ def _laplace(
     p = special.expit(f + mean)
     likelihood = special.xlogy(k, p).sum() + special.xlog1py(n - k, -p).sum()
     evidence = likelihood - 0.5 * a @ f - np.log(np.diag(L)).sum()
-    return BernoulliGP(X, mean, scale, length, float(evidence), a, root, L)
+    return BernoulliGP(X, constant, scale, length, float(evidence), a, root, L, trend)

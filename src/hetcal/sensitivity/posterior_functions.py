@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from hetcal.emulators.discrepancy import DiscrepancyGP
 from hetcal.emulators.function_draws import FEATURES, Waves
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks, square_root
 from hetcal.emulators.hetgp import HetGP
@@ -194,6 +195,8 @@ class PosteriorFunctions:
             if places is not None:
                 latent[t, 0] = part.process.beyond_level1(latent[t, 0], places, self.excess[t])
                 latent[t, 2] *= part.fitted.noise_factor
+            if isinstance(part, DiscrepancyGP):
+                latent[t, 0] += part.trend(X)[:, None]
         return latent.reshape(len(self.parts), 3, -1)
 
     def _fill(self, out: np.ndarray, functions: _Functions, X: np.ndarray) -> None:
