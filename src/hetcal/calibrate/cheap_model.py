@@ -90,9 +90,7 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
     todo = study.missing(study.asks())
     if len(todo):
         study.say(f"{len(todo)} runs of the cheap model")
-        execute(
-            simulator, study.problem.theta(todo), todo["seed"].to_numpy(), study.ledger, progress=False
-        )
+        execute(simulator, study.problem.theta(todo), todo["seed"].to_numpy(), study.ledger, progress=False)
     runs = study.training(round)
     good = runs.status == "ok"
     if not good.any():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from hetcal.emulators.hetgp import HetGP
 from hetcal.problem import Problem
 from hetcal.simulators.identity import fingerprint
 from hetcal.targets import EnsembleTarget
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Quantiles of a posterior that the next round keeps, and the margin on either side, in distances between them.
 _TAIL, _MARGIN = 0.01, 0.5

@@ -2,10 +2,10 @@
 
     y(x) = cheap(x) + discrepancy(x) + noise
 
-after Kennedy and O'Hagan (2000), without their factor on the cheap model: estimated from few runs it was often a third
-too large, and intervals a third too narrow. The emulated mean of the cheap model is taken as a known function: where it errs, the
-discrepancy of the dear model from it differs, and is learned like the rest. So nothing need be assumed of how far the
-cheap model is right, and a cheap model without sense costs a few runs and never a biased answer.
+after Kennedy and O'Hagan (2000), without their factor on the cheap model: estimated from few runs it was often a
+third too large, and intervals a third too narrow. The emulated mean of the cheap model is taken as a known function:
+where it errs, the discrepancy of the dear model from it differs, and is learned like the rest. So nothing need be
+assumed of how far the cheap model is right, and one without sense, which is left out, costs its own runs only.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "hetcal DiscrepancyGP 1"
+
 
 @dataclass(eq=False)
 class DiscrepancyGP(HetGP):
@@ -66,7 +67,9 @@ class DiscrepancyGP(HetGP):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.transform is not None:
-            raise ValueError(f"a discrepancy is emulated on the scale of y, not by transform={self.transform!r}")
+            raise ValueError(
+                f"a discrepancy is emulated on the scale of y, not by transform={self.transform!r}"
+            )
         if not isinstance(self.cheap, HetGP):
             raise TypeError(f"cheap is {self.cheap!r}: give a fitted HetGP")
 
@@ -74,10 +77,17 @@ class DiscrepancyGP(HetGP):
         """What the cheap model says at points (m, d), (m,)."""
         return self.cheap.predict(X).mean
 
-    def fit(self, X: Any, y: Any, **options: Any) -> DiscrepancyGP:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        seeds: Any = None,
+        start: dict[str, Any] | None = None,
+        name: str = "emulator",
+    ) -> DiscrepancyGP:
         """As `HetGP.fit`."""
         X = np.asarray(X, dtype=float)
-        super().fit(X, np.asarray(y, dtype=float) - self.trend(X), **options)
+        super().fit(X, np.asarray(y, dtype=float) - self.trend(X), seeds, start, name)
         return self
 
     def update(self, X: Any, y: Any) -> DiscrepancyGP:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hetcal.emulators.discrepancy import DiscrepancyGP
 from hetcal.report.words import listed
 
 if TYPE_CHECKING:
@@ -73,6 +74,16 @@ def methods(findings: PosteriorFindings, noise: str, package: str) -> list[str]:
             f"Means and noise of single runs were emulated by Gaussian processes with {noise} noise ({package}), the "
             "correlation of the numbers of one run was pooled over parameter sets, and the likelihood adds the "
             "emulators' own uncertainty."
+        )
+    cheap = getattr(findings.result.method, "cheap", None)
+    if cheap is not None:
+        beside = [name for name, e in likelihood.emulators.items() if isinstance(e, DiscrepancyGP)]
+        beside += [name for name, p in likelihood.shares.items() if p.trend is not None]
+        sentences.append(
+            f"What was emulated of {_named(beside)} is the discrepancy from the cheaper model {cheap.name}, which was "
+            "run in the same places."
+            if beside
+            else f"The cheaper model {cheap.name} was run in the same places, but did not help to predict any number."
         )
     if likelihood.shares:
         sentences.append(
