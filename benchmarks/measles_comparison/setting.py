@@ -126,7 +126,7 @@ def posterior(reference: Reference, rounds: int, kept: list[int] | None = None, 
         seen = reference.outputs["patch_arrival"][:, kept].mean(axis=0)
         arrivals = replace(arrivals, observed=seen, kept=kept, weight=2.0 / len(kept))
         problem = hc.Problem(problem.space, problem.simulator, [*others, arrivals])
-    return Noted(problem, initial=INITIAL, rounds=rounds, predictive=0, **settings)
+    return Noted(problem, rounds=rounds, predictive=0, **{"initial": INITIAL} | settings)
 
 
 def search(way: str, reference: Reference) -> hc.Cascade:

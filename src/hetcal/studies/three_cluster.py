@@ -10,6 +10,7 @@ import pandas as pd
 from hetcal.calibrate import EnsemblePosterior
 from hetcal.data import three_cluster
 from hetcal.report.exhibits import Exhibit
+from hetcal.simulators import SpatialCMP
 from hetcal.studies.study import Study
 from hetcal.studies.three_cluster_problem import (
     COMPARED,
@@ -199,7 +200,7 @@ def study(budget: str = "quick") -> Study:
     return Study(
         name="three_cluster",
         problem=chosen,
-        method=EnsemblePosterior(chosen, **BUDGETS[budget]),
+        method=EnsemblePosterior(chosen, cheap=chain(SpatialCMP), **BUDGETS[budget]),
         title="Measles along a chain of clusters: what 20 outbreaks say of how people mix",
         source=three_cluster().attrs["source"] + "; 20 outbreaks simulated with the seeds 1 to 20",
         story=STORY,
