@@ -110,7 +110,7 @@ def test_every_way_spends_the_same_and_is_compared_with_the_truth(needs_r, tiny)
     rows = pd.concat([ways.run_rows(way, tiny, 0) for way in chosen])
     assert rows["way"].tolist() == chosen and rows["lowest"].nunique() == 1
     # Trials cannot split the replicates of one.
-    assert np.all((TINY.runs - TINY.replicates < rows["runs"]) & (rows["runs"] <= TINY.runs))
+    assert np.all((TINY.runs - TINY.trial_replicates < rows["runs"]) & (rows["runs"] <= TINY.runs))
     assert np.all(rows["true"] >= rows["lowest"])
     claims = ~rows["way"].isin(["random search", "TPE"])
     off = (rows["claimed"] - rows["true"])[claims] / rows["claimed_se"][claims]
@@ -178,7 +178,7 @@ def test_what_is_there_is_not_computed_again(tiny, tmp_path, capsys):
     assert resumable.todo(tmp_path, part) == [("no such way", tiny, 0)]
     assert "KeyError" in capsys.readouterr().out
     rows = resumable.read(tmp_path, part)
-    assert rows["runs"].tolist() == [90] and (rows["cpu"] > 0).all()
+    assert rows["runs"].tolist() == [92] and (rows["cpu"] > 0).all()
 
 
 def in_small(way, size, repeat):

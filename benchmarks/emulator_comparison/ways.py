@@ -6,7 +6,8 @@ seed and as many runs; those with emulators have the same first design too.
 
 Random search and TPE recommend as their users do: the trial with the best mean of its own runs, which is also what
 they claim. "+ finalists" is the same search with the end that ours has: fewer trials, the best of them compared on
-common seeds, the winner's loss from fresh ones.
+common seeds, the winner's loss from fresh ones. A trial has two runs: TPE did worse with four, and by its own best
+trial with one.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Size:
     finalist_replicates: int
     winner_replicates: int
     candidates: int
+    trial_replicates: int = 2
     fit_points: int | None = None
 
     @property
@@ -130,8 +132,8 @@ def _trials(way: str, of: Size, bed: KnownLosses, ledger: hc.Ledger, seed: int) 
     """A way of trials, as its users have it or with our end."""
     sampler, ends = TRIALS[way]
     problem = bed.problem()
-    trials = (of.runs - ends * of.finale) // of.replicates
-    stage = hc.Stage(problem, trials=trials, replicates=of.replicates, sampler=sampler, batch=1)
+    trials = (of.runs - ends * of.finale) // of.trial_replicates
+    stage = hc.Stage(problem, trials=trials, replicates=of.trial_replicates, sampler=sampler, batch=1)
     # The two runs of a winner that a cascade asks for at least are neither used nor counted where it has no end.
     end = of.ends if ends else {"finalists": 1, "winner_replicates": 2}
     result = hc.Cascade([stage], **end).run(ledger, seed=seed, progress=False)
@@ -144,7 +146,7 @@ def _trials(way: str, of: Size, bed: KnownLosses, ledger: hc.Ledger, seed: int) 
     losses = problem.losses(ledger).merge(history[names].drop_duplicates(), on=names)
     values = losses[[*(t.name for t in problem.targets), "total"]].to_numpy()
     found["indices"] = np.array([correlation_ratios(losses[names].to_numpy(), y) for y in values.T])
-    return found | {"runs": trials * of.replicates + ends * of.finale}
+    return found | {"runs": trials * of.trial_replicates + ends * of.finale}
 
 
 # Which parameters count
