@@ -29,7 +29,7 @@ _ROOMS = {
         "Posterior",
         "Stage",
     ],
-    "hetcal.checks": ["recovery_test"],
+    "hetcal.checks": ["recovery_test", "synthetic_recovery"],
     "hetcal.comparison": ["compare_models"],
     "hetcal.sensitivity": ["sobol", "sobol_by_loss"],
     "hetcal.report": ["Exhibit"],

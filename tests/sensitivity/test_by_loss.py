@@ -9,7 +9,7 @@ import pytest
 import hetcal as hc
 from hetcal import rbridge
 from hetcal.emulators.total import WeightedTotal
-from hetcal.sensitivity import SeedShare, forest_check
+from hetcal.sensitivity import forest_check
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.hetgp.FitWarning")
 
@@ -80,16 +80,14 @@ def test_the_total_has_the_numbers_of_sobol(total, draws, scale):
         "within": {"a": (0.2, 0.9)},
     }
     ours, alone = hc.sobol_by_loss(total, SPACE, **options), hc.sobol(total, SPACE, **options)
-    rows = ours.table[(ours.table["loss"] == "total") & (ours.table["parameter"] != "seed")]
-    for column in alone.table.columns[1:]:
-        np.testing.assert_allclose(rows[column], alone.table[column], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(ours.lines["total"], alone.dummy["line"][0], rtol=1e-9)
+    found = ours.of("total")
+    pd.testing.assert_frame_equal(found.table, alone.table, rtol=1e-9)
+    pd.testing.assert_frame_equal(found.dummy, alone.dummy, rtol=1e-9)
     if draws:
-        seed = ours.table[(ours.table["loss"] == "total") & (ours.table["parameter"] == "seed")].iloc[0]
-        found = SeedShare(
-            *seed[["total", "total_low", "total_high", "total_emulator_sd", "total_sampling_sd"]]
-        )
-        np.testing.assert_allclose(found, alone.seed_share, rtol=1e-9)
+        np.testing.assert_allclose(found.seed_share, alone.seed_share, rtol=1e-9)
+    assert found.seed_share is None or draws
+    for name in ("n", "evaluations", "scale", "level", "bootstrap", "draws", "within", "label"):
+        assert getattr(found, name) == getattr(alone, name)
 
 
 def test_without_draws_each_loss_has_the_numbers_of_its_own_emulator(total):
@@ -170,6 +168,8 @@ def test_refusals_are_sentences(total):
         hc.sobol_by_loss(total, [1])
     with pytest.raises(ValueError, match="unknown scale 'log': choose one of natural, latent"):
         hc.sobol_by_loss(total, SPACE, scale="log")
+    with pytest.raises(ValueError, match="no loss 'births': there are cases, deaths, age, total"):
+        hc.sobol_by_loss(total, SPACE, n=100, bootstrap=39, draws=0).of("births")
     with pytest.raises(ValueError, match="draws=1 shows no spread"):
         hc.sobol_by_loss(total, SPACE, draws=1)
     with pytest.raises(ValueError, match="n must be a whole number of at least 2, not 1"):

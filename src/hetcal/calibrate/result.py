@@ -12,7 +12,7 @@ import pandas as pd
 
 from hetcal.calibrate.held_out_locations import HELD_OUT
 from hetcal.calibrate.not_ruled_out import NotRuledOut, not_ruled_out
-from hetcal.calibrate.study_runs import TRAINING
+from hetcal.calibrate.study_runs import TRAINING, StudyRuns, of_purpose
 from hetcal.calibrate.winner import Winner, fresh_block
 from hetcal.emulators.total import WeightedTotal
 from hetcal.ledger import Ledger
@@ -112,6 +112,13 @@ class CalibrationResult:
         outputs = split_outputs(simulator.outputs, flat)
         valid = np.isfinite(self.problem.evaluate(outputs)["total"].to_numpy())
         return {name: values[valid] for name, values in outputs.items()}
+
+    def design_losses(self) -> tuple[np.ndarray, pd.DataFrame]:
+        """Runs of the first design, which are spread over the prior: unit-cube points (N, d) and their losses, a
+        column a target and ``total``."""
+        study = StudyRuns(self.problem, self.ledger, self.study, lambda text: None)
+        runs = study.runs(of_purpose(study.asks(), "design"))
+        return self.problem.space.to_unit(runs.theta), runs.losses
 
     def diagnostics(self) -> pd.DataFrame:
         """Leave-one-out diagnostics of every emulator, each with value, band and advice."""

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 BLUE, SKY, GREEN, ORANGE, VERMILLION, GREY = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#666666"
@@ -64,7 +65,12 @@ def house_style() -> Iterator[None]:
 
 
 def picture(
-    name: str, alt: str, caption: str, paint: Callable[[Axes], Any], height: float = HEIGHT
+    name: str,
+    alt: str,
+    caption: str,
+    paint: Callable[[Axes], Any],
+    height: float = HEIGHT,
+    width: float = WIDTH,
 ) -> Picture:
     """Draw a figure of one panel.
 
@@ -73,20 +79,32 @@ def picture(
     name, alt, caption : str
     paint : callable
         Draws on the axes it is given.
-    height : float
+    height, width : float
         Inches.
 
     Returns
     -------
     Picture
     """
+    return figure_picture(name, alt, caption, lambda figure: paint(figure.add_subplot()), height, width)
+
+
+def figure_picture(
+    name: str,
+    alt: str,
+    caption: str,
+    paint: Callable[[Figure], Any],
+    height: float = HEIGHT,
+    width: float = WIDTH,
+) -> Picture:
+    """Draw a figure of any panels; as `picture`, but ``paint`` draws on the empty figure it is given."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib import figure as figures
 
     with house_style():
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = figures.Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        paint(figure.add_subplot())
+        paint(figure)
         held = io.BytesIO()
         figure.savefig(held, format="png", dpi=DPI, metadata={"Software": None})
     return Picture(name, _smaller(held), alt, caption)

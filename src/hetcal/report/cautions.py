@@ -7,17 +7,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetcal.report.words import NO_ESTIMATE, against_floor, number, percent, section, value_of
+from hetcal.report.words import NO_ESTIMATE, against_floor, listed, number, percent, section, value_of
 
 if TYPE_CHECKING:
     from hetcal.report.findings import Findings
 
+_BLIND = 0.1  # share of the variance between held-out sets below which an emulator tells next to nothing
 _POINTS = 2000  # of the not-ruled-out set that are asked for their emulated loss
 
 
 def cautions(findings: Findings) -> list[str]:
     """Sentences under "Before you use it"."""
-    kinds = (_rare_runs, _weak_loss, _failures, _ties, _winner_at_an_end, _open_ranges, _emulators, _believed)
+    kinds = (
+        _rare_runs,
+        _weak_loss,
+        _failures,
+        _ties,
+        _winner_at_an_end,
+        _open_ranges,
+        _emulators,
+        _held_out,
+        _believed,
+    )
     return [NO_ESTIMATE, *(note for kind in kinds for note in kind(findings))]
 
 
@@ -121,6 +132,30 @@ def _emulators(findings: Findings) -> Iterator[str]:
         yield (
             f"The emulator of {name} fails {len(rows)} of its checks ({section('emulators')}), so ranges and "
             "sensitivities that rest on it may be wrong."
+        )
+
+
+def _held_out(findings: Findings) -> Iterator[str]:
+    from scipy.stats import binom
+
+    frame = findings.result.held_out
+    if not len(frame):
+        return
+    last = frame[frame["round"] == frame["round"].max()]
+    blind = last.loc[last["r2"] < _BLIND, "target"].tolist()
+    if blind:
+        yield (
+            f"Of sets that were held out, the emulator{'s' if len(blind) > 1 else ''} of {listed(blind)} "
+            f"predict{'' if len(blind) > 1 else 's'} hardly more than the mean (R2 below {_BLIND}): give more "
+            "parameter sets, or, where there are many parameters, bounds of the lengthscales, "
+            "hetcal.HetGP(bounds=(0.01, 10))."
+        )
+    inside = last["coverage_90"] * last["locations"]
+    unsound = last.loc[binom.cdf(inside.round(), last["locations"], 0.9) < 0.001, "target"].tolist()
+    if unsound:
+        yield (
+            f"Of sets that were held out, 90 % intervals of the emulator{'s' if len(unsound) > 1 else ''} of "
+            f"{listed(unsound)} hold too few ({section('emulators')}), so ranges and sensitivities may be too narrow."
         )
 
 

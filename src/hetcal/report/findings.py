@@ -12,18 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal import rbridge
-from hetcal.sensitivity import sobol
+from hetcal.sensitivity import forest_check, sobol, sobol_by_loss
+from hetcal.sensitivity.by_loss import TOTAL
+from hetcal.sensitivity.forest import FEWEST
+from hetcal.sensitivity.sobol import can_draw
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hetcal.calibrate.result import CalibrationResult
+    from hetcal.sensitivity import ForestCheck, SobolByLoss
     from hetcal.sensitivity.sobol import SobolResult
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _PACKAGES = ("hetcal", "numpy", "scipy", "pandas", "numba", "matplotlib")
 # Fewer rows where parameters are many: a report takes seconds.
 _SOBOL_ROWS, _SOBOL_POINTS, SOBOL_DRAWS = 2_000, 50_000, 40
+# Up to so many losses a report has figures of each; of more it shows the worst, tells the others in tables, and draws
+# fewer functions from their emulators.
+FEW_LOSSES, _MANY_DRAWS = 4, 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +99,11 @@ class Findings:
         Of the emulated total loss over the prior, with both parts of its error.
     sobol_left : SobolResult or None
         The same over the box of what is not ruled out; None where that is a point.
+    by_loss : SobolByLoss or None
+        Over the prior, of each loss and of the total, where there are several.
+    forest : ForestCheck or None
+        These against a random forest on the first design; None where its locations are too few, or R's package
+        randomForest is missing.
     diagnostics : pandas.DataFrame
     checks : list of Check
         One a target.
@@ -107,6 +119,8 @@ class Findings:
     study: Any
     sobol: SobolResult
     sobol_left: SobolResult | None
+    by_loss: SobolByLoss | None
+    forest: ForestCheck | None
     diagnostics: pd.DataFrame
     checks: list[Check]
     runs: pd.DataFrame
@@ -178,13 +192,24 @@ def gather(result: CalibrationResult, study: Any = None) -> Findings:
     Findings
     """
     problem = result.problem
-    rows = min(_SOBOL_ROWS, _SOBOL_POINTS // (problem.space.dimension + 2))
+    many = len(result.emulators) > FEW_LOSSES
+    rows = min(_SOBOL_ROWS, _SOBOL_POINTS // (1 + many) // (problem.space.dimension + 2))
+    draws = _MANY_DRAWS if many else SOBOL_DRAWS
     outputs = result.winner_outputs()
+    options: dict[str, Any] = {
+        "n": rows,
+        "seed": result.seed,
+        "draws": draws if can_draw(result.emulator) else 0,
+    }
+    several = len(result.emulators) > 1
+    by_loss = sobol_by_loss(result.emulator, problem.space, **options) if several else None
     return Findings(
         result=result,
         study=study,
-        sobol=sobol(result.emulator, problem.space, n=rows, seed=result.seed, draws=SOBOL_DRAWS),
-        sobol_left=_sobol_left(result, rows),
+        sobol=sobol(result.emulator, problem.space, **options) if by_loss is None else by_loss.of(TOTAL),
+        sobol_left=_sobol_left(result, options),
+        by_loss=by_loss,
+        forest=None if by_loss is None else _forest(result, by_loss),
         diagnostics=result.diagnostics(),
         checks=_checks(result, outputs),
         runs=result.ledger.runs(problem.simulator, result.study),
@@ -193,13 +218,23 @@ def gather(result: CalibrationResult, study: Any = None) -> Findings:
     )
 
 
-def _sobol_left(result: CalibrationResult, rows: int) -> SobolResult | None:
+def _forest(result: CalibrationResult, by_loss: SobolByLoss) -> ForestCheck | None:
+    X, losses = result.design_losses()
+    losses = losses[[*result.emulators, TOTAL]]
+    places = [len(np.unique(X[np.isfinite(y)], axis=0)) for y in losses.to_numpy().T]
+    if min(places) < FEWEST:
+        return None
+    try:
+        return forest_check(by_loss, X, losses, seed=result.seed)
+    except rbridge.RMissing:  # a report can do without this check
+        return None
+
+
+def _sobol_left(result: CalibrationResult, options: dict[str, Any]) -> SobolResult | None:
     ranges = result.ranges.table
     if (ranges["share"] < 1e-6).any():
         return None
-    return sobol(
-        result.emulator, result.problem.space, n=rows, seed=result.seed, draws=SOBOL_DRAWS, within=ranges
-    )
+    return sobol(result.emulator, result.problem.space, **options, within=ranges)
 
 
 def _gap_se(result: CalibrationResult, outputs: dict[str, np.ndarray]) -> float:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hetcal.calibrate import CalibrationResult, PosteriorResult
+from hetcal.checks import SyntheticRecovery
 from hetcal.report.exhibits import Exhibit, exhibits_part
 from hetcal.report.findings import gather
 from hetcal.report.page import write_page
 from hetcal.report.part import Part
 from hetcal.report.posterior_findings import gather_posterior
 from hetcal.report.posterior_part import posterior_part
+from hetcal.report.recovery_part import recovery_part
 from hetcal.report.search_part import search_part
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    result: CalibrationResult | PosteriorResult,
+    result: CalibrationResult | PosteriorResult | SyntheticRecovery,
     folder: str | Path,
     study: Any = None,
     command: str | None = None,
@@ -35,7 +37,7 @@ def write_report(
 
     Parameters
     ----------
-    result : CalibrationResult or PosteriorResult
+    result : CalibrationResult, PosteriorResult or SyntheticRecovery
     folder : str or pathlib.Path
         Made where missing; files of an earlier report are overwritten.
     study : Study, optional
@@ -69,14 +71,18 @@ def write_report(
     folder = Path(folder)
     if isinstance(result, PosteriorResult):
         posterior = result
-    parts = []
+    parts, what = [], "Calibration of"
+    if isinstance(result, SyntheticRecovery):
+        parts.append(recovery_part(result))
+        what, command = "Recovery of a known truth by", command or _recovery_code(result)
+        result = result.result
     if posterior is not None:
         parts.append(posterior_part(gather_posterior(posterior, study, scenarios)))
     if isinstance(result, CalibrationResult):
         parts.append(search_part(gather(result, study), alone=posterior is None))
     if exhibits:
         parts.append(exhibits_part(exhibits))
-    title = study.title if study is not None else f"Calibration of {result.problem.simulator.name}"
+    title = study.title if study is not None else f"{what} {result.problem.simulator.name}"
     return write_page(
         folder, "report", title, parts, [result.problem.simulator], command or _code(parts), study
     )
@@ -93,4 +99,15 @@ def _code(parts: list[Part]) -> str:
         "import hetcal as hc\n\n"
         "problem = hc.Problem(space, simulator, targets)  # priors: above; simulator and settings: below\n"
         f'{runs}\nresult.report("results")'
+    )
+
+
+def _recovery_code(recovery: SyntheticRecovery) -> str:
+    """Lines that make this recovery again."""
+    return (
+        "import hetcal as hc\n\n"
+        f"method = hc.{type(recovery.result.method).__name__}(problem, ...)  # settings: above\n"
+        f"truth = {recovery.truth}\n"
+        f"recovery = hc.synthetic_recovery(method, truth, seed={recovery.result.seed})\n"
+        'recovery.report("results")'
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hetcal.report import tables
+from hetcal.report import many_losses, tables
 from hetcal.report.cautions import cautions
 from hetcal.report.figures import convergence, data, emulator_checks, sensitivity
 from hetcal.report.part import Part, file_names
 from hetcal.report.summary import summary
 from hetcal.report.surfaces import loss_pictures, shown
-from hetcal.report.words import NO_ESTIMATE, SECTIONS, answer, convergence_of, number, optimism, percent
+from hetcal.report.words import ENDED, NO_ESTIMATE, SECTIONS, answer, number, optimism, percent
 
 if TYPE_CHECKING:
     from hetcal.report.canvas import Picture
@@ -38,13 +38,19 @@ def search_part(findings: Findings, alone: bool = True) -> Part:
             "dimension": result.problem.space.dimension,
             "volume": percent(result.ranges.volume),
             "optimism": optimism(findings),
-            "fits": {name: convergence_of(fitted) for name, fitted in result.emulators.items()},
-            "diagnostics": [tables.diagnostics(findings, name) for name in result.emulators],
+            "fits": many_losses.fits(findings),
+            "overview": many_losses.emulator_table(findings) if many_losses.are_many(findings) else None,
+            "held_out": many_losses.held_out(findings),
+            "forest": many_losses.forest(findings),
+            "drawn": [check.target.name for check in many_losses.shown_checks(findings)],
+            "diagnostics": [tables.diagnostics(findings, name) for name in many_losses.diagnosed(findings)],
+            "learners": [table for name in result.emulators if (table := tables.learners(findings, name))],
             "runs": tables.runs(findings),
             "reasons": tables.failure_reasons(findings),
             "places": tables.failure_places(findings),
             "failure_share": tables.failure_share(findings),
             "repeated": tables.repeated_sets(findings),
+            "ended": ENDED[result.stopped],
             "simulating": number(float(findings.runs["seconds"].sum())),
             "seconds": {
                 label: number(result.seconds[name])
@@ -66,14 +72,22 @@ def search_part(findings: Findings, alone: bool = True) -> Part:
 def _pictures(findings: Findings) -> dict[str, list[Picture]]:
     """The figures by the section they stand in."""
     files = file_names([check.target.name for check in findings.checks])
+    checks = many_losses.shown_checks(findings)
     return {
-        "data": [data(check, files[check.target.name]) for check in findings.checks if len(check.simulated)],
+        "data": [data(check, files[check.target.name]) for check in checks],
         "loss": loss_pictures(findings),
         "convergence": [convergence(findings)],
         "sensitivity": sensitivity(findings),
-        "emulators": [
-            picture
-            for name in findings.result.emulators
-            for picture in emulator_checks(findings, name, files[name])
-        ],
+        "losses": [many_losses.heat_map(findings.by_loss)] if findings.by_loss is not None else [],
+        "emulators": _emulators(findings, files),
     }
+
+
+def _emulators(findings: Findings, files: dict[str, str]) -> list[Picture]:
+    if many_losses.are_many(findings):
+        return [many_losses.predicted_panels(findings)]
+    return [
+        picture
+        for name in findings.result.emulators
+        for picture in emulator_checks(findings, name, files[name])
+    ]

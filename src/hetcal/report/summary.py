@@ -23,8 +23,8 @@ def summary(findings: Findings) -> dict[str, Any]:
     -------
     dict
         Keys study, seed, runs, best, ranges, not_ruled_out_volume (share of the prior), noise_floor,
-        above_noise_floor, sobol (over the prior), sobol_left (over what is not ruled out), emulators, misfit, stopped,
-        seconds.
+        above_noise_floor, sobol (over the prior), sobol_left (over what is not ruled out), sobol_by_loss and forest
+        (of several targets), held_out, emulators, misfit, stopped, seconds.
     """
     result, best = findings.result, findings.result.best
     units = {p.name: p.unit for p in result.problem.space.parameters}
@@ -57,6 +57,9 @@ def summary(findings: Findings) -> dict[str, Any]:
             "above_noise_floor": {"difference": best.loss - best.noise_floor, "se": findings.gap_se},
             "sobol": _sobol(findings.sobol),
             "sobol_left": None if findings.sobol_left is None else _sobol(findings.sobol_left),
+            "sobol_by_loss": None if findings.by_loss is None else findings.by_loss.table.to_dict("records"),
+            "forest": None if findings.forest is None else findings.forest.agreement.to_dict("records"),
+            "held_out": result.held_out.to_dict("records"),
             "emulators": {name: _emulator(findings, name) for name in result.emulators},
             "misfit": {
                 check.target.name: {"data": check.outside.size, "outside": np.argwhere(check.outside)}
@@ -87,11 +90,12 @@ def _emulator(findings: Findings, name: str) -> dict[str, Any]:
     rows = frame[frame["emulator"] == name].drop(columns="emulator")
     return {
         "emulator": repr(emulator),
-        "locations": len(emulator.state.Z0),
+        "locations": len(emulator.locations),
         "runs": emulator.state.mult.sum(),
         "noise": emulator.choice.chosen,
         "optimiser": emulator.state.message,
         "diagnostics": rows.to_dict("records"),
+        "learners": emulator.contributions.to_dict("records") if hasattr(emulator, "contributions") else [],
     }
 
 

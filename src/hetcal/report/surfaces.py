@@ -135,7 +135,7 @@ def _surface(
                 color=VERMILLION,
                 ms=6,
                 mew=2,
-                label="every run failed",
+                label="every run failed" if len(result.emulators) == 1 else "no run with every loss",
             )
         if divided:
             axes.contour(x, y, distance, levels=[_THRESHOLD], colors="white", linestyles="--", linewidths=1.6)

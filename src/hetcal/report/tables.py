@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PURPOSES = {
     "given": "brought in from elsewhere",
     "design": "first design",
+    "held out": "held out, to score emulators on",
     "search": "search rounds",
     "finalists": "finalists, on common seeds",
     "reporting": "best fit, on fresh seeds",
@@ -100,17 +101,30 @@ def ties(findings: Findings) -> Table | None:
 def losses(findings: Findings) -> Table:
     """Mean loss of each target at the winner."""
     best, problem = findings.result.best, findings.result.problem
+    outside = {
+        check.target.name: f"{check.outside.sum()} of {check.outside.size}" for check in findings.checks
+    }
     rows = [
-        [_titled(t), loss_name(t), f"{t.weight:g}", str(t.observed.size), number(best.losses[t.name])]
+        [
+            _titled(t),
+            loss_name(t),
+            f"{t.weight:g}",
+            outside[t.name],
+            number(best.losses[t.name]),
+            number(t.weight * best.losses[t.name]),
+        ]
         for t in problem.run_targets
     ]
     if len(rows) > 1:
         total = str(sum(t.observed.size for t in problem.run_targets if t.weight > 0))
-        rows.append(["total", "weighted sum", "", total, with_error(best.loss, best.loss_se)])
-    caption = f"Mean loss at the best fit, over {best.replicates} fresh runs; data: how many observed numbers"
+        rows.append(["total", "weighted sum", "", f"of {total}", "", with_error(best.loss, best.loss_se)])
+    caption = (
+        f"Mean loss at the best fit, over {best.replicates} fresh runs; data outside: observed numbers outside of the "
+        "band that holds 90 % of those runs"
+    )
     if any(t.weight == 0 for t in problem.run_targets):
         caption += "; a target of weight 0 is shown but not counted"
-    return Table(caption, ["target", "loss", "weight", "data", "mean loss"], rows)
+    return Table(caption, ["target", "loss", "weight", "data outside", "mean loss", "weighted"], rows)
 
 
 def misses(check: Check) -> Table | None:
@@ -160,9 +174,26 @@ def diagnostics(findings: Findings, emulator: str) -> Table:
     ]
     fitted = findings.result.emulators[emulator]
     return Table(
-        f"Emulator of the loss of {emulator}: {fitted.state.mult.sum():,} runs at {len(fitted.state.Z0):,} parameter "
+        f"Emulator of the loss of {emulator}: {fitted.state.mult.sum():,} runs at {len(fitted.locations):,} parameter "
         f"sets; {_NOISE[fitted.choice.chosen]}; loss y emulated as {emulated_as(fitted)}",
         ["diagnostic", "value", "expected", "verdict", "advice"],
+        rows,
+    )
+
+
+def learners(findings: Findings, emulator: str) -> Table | None:
+    """What each learner of a stack contributes; None for an emulator without learners."""
+    fitted = findings.result.emulators[emulator]
+    if not hasattr(fitted, "contributions"):
+        return None
+    rows = [
+        [r.learner, number(r.rmse), number(r.r2), number(r.rmse_without), r.note]
+        for r in fitted.contributions.itertuples()
+    ]
+    return Table(
+        f"Learners in the stack of {emulator}: each predicts the means of parameter sets whose fold it has not seen; "
+        f"errors are root mean squares of {emulated_as(fitted)}",
+        ["learner", "error", "R2", "error of the stack without it", "left out because"],
         rows,
     )
 

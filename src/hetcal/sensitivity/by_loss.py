@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.total import WeightedTotal
 from hetcal.parameters import Space
-from hetcal.sensitivity.emulated import Spreads, indices_of_draws, seed_share
-from hetcal.sensitivity.jansen import Indices, check_bootstrap, check_varies, check_whole, jansen
+from hetcal.sensitivity.emulated import SeedShare, Spreads, indices_of_draws, seed_share
+from hetcal.sensitivity.jansen import check_bootstrap, check_varies, check_whole, jansen
 from hetcal.sensitivity.posterior_functions import PosteriorFunctions
 from hetcal.sensitivity.sampling import cut_ranges, pick_freeze, unit_box
-from hetcal.sensitivity.sobol import SCALES, count_draws
+from hetcal.sensitivity.sobol import SCALES, SobolResult, can_draw, count_draws
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +35,17 @@ class SobolByLoss:
         total_emulator_sd, total_sampling_sd (NaN where no functions were drawn and the intervals hold sampling error
         only). The row of parameter "seed" is the random seed's own total index, the share of a single run's variance
         that stays when all parameters are known; it has no first-order index.
-    lines : dict of float
-        By loss: a first-order index below it cannot be told from zero at this `n`.
+    dummy : pandas.DataFrame
+        The same columns for a parameter that no loss has, a row a loss, and ``line``, see `SobolResult`: a first-order
+        index below it cannot be told from zero at this `n`.
     n : int
         Rows in each of the two samples.
     scale : str
         "natural", or "latent": the emulators' own, most often a logarithm.
     level : float
         Level of the intervals.
+    bootstrap : int
+        Resamples behind them.
     draws : int
         Functions drawn from the emulators, 0 where there were none.
     within : dict
@@ -65,10 +67,11 @@ class SobolByLoss:
     """
 
     table: pd.DataFrame
-    lines: dict[str, float]
+    dummy: pd.DataFrame
     n: int
     scale: str
     level: float
+    bootstrap: int
     draws: int
     within: dict[str, tuple[float, float]]
 
@@ -77,6 +80,29 @@ class SobolByLoss:
         """Total indices, a row a parameter (the last is the seed's) and a column a loss."""
         wide = self.table.pivot(index="parameter", columns="loss", values="total")
         return wide.loc[self.table["parameter"].unique(), self.table["loss"].unique()]
+
+    def of(self, loss: str) -> SobolResult:
+        """The indices of one loss, or of the "total", as `sobol` gives them."""
+        rows = self.table[self.table["loss"] == loss].drop(columns="loss")
+        if not len(rows):
+            raise ValueError(f"no loss {loss!r}: there are {', '.join(self.table['loss'].unique())}")
+        line = self.dummy[self.dummy["loss"] == loss].drop(columns="loss")
+        shown, seed = rows.iloc[:-1], rows.iloc[-1]
+        kept = rows.columns if self.draws else rows.columns.difference(Spreads._fields, sort=False)
+        share = SeedShare(*seed[["total", "total_low", "total_high", *Spreads._fields[2:]]])
+        return SobolResult(
+            table=shown[kept].reset_index(drop=True),
+            dummy=line[[*kept, "line"]].reset_index(drop=True),
+            n=self.n,
+            evaluations=self.n * (len(shown) + 2),
+            scale=self.scale,
+            level=self.level,
+            bootstrap=self.bootstrap,
+            draws=self.draws,
+            seed_share=share if self.draws else None,
+            within=self.within,
+            label="emulator and sampling error" if self.draws else "sampling error only",
+        )
 
     def __repr__(self) -> str:
         drawn = (
@@ -125,7 +151,7 @@ def sobol_by_loss(
     scale : {"natural", "latent"}
         The losses' own scale, or that of the Gaussian processes.
     draws : int, optional
-        Functions drawn from the emulators, see `sobol`: 40 where each is a `HetGP`, none otherwise.
+        Functions drawn from the emulators, see `sobol`: 40 where each is a `HetGP` or a `StackedGP`, none otherwise.
     within : mapping or pandas.DataFrame, optional
         Ranges in natural units to which priors are cut, see `sobol`.
 
@@ -163,8 +189,7 @@ def sobol_by_loss(
         raise ValueError(f"unknown scale {scale!r}: choose one of {', '.join(SCALES)}")
     check_whole("n", n, 2)
     check_bootstrap(bootstrap, level)
-    drawable = all(isinstance(part, HetGP) for part in total.emulators.values())
-    draws = count_draws(total, _DRAWS if draws is None and drawable else draws)
+    draws = count_draws(total, _DRAWS if draws is None and can_draw(total) else draws)
     ranges = cut_ranges(within, space)
     names = [*total.emulators, TOTAL]
     latent_of = PosteriorFunctions(total, draws, seed).latent if draws else total.latent
@@ -188,26 +213,29 @@ def sobol_by_loss(
     (f_a, noise_a), (f_b, noise_b) = (f.reshape(n, 2, len(names), -1).swapaxes(0, 1) for f in (f_a, f_b))
     f_ab = f_ab.reshape(n, -1, *f_a.shape[1:])
     f_ab[:, -1] = f_a
-    parts, lines = {}, {}
-    for j, name in enumerate(names):
-        _check(name, f_a[:, j], f_b[:, j], f_ab[:, :, j])
-        frame, lines[name] = _indices(f_a[:, j], f_b[:, j], f_ab[:, :, j], bootstrap, seed, level)
-        noise = np.vstack([noise_a[:, j], noise_b[:, j]])
-        share = seed_share(np.vstack([f_a[:, j], f_b[:, j]]), noise, level)
-        parts[name] = frame[:-1].assign(parameter=space.names)
-        parts[name].loc[len(frame)] = {
-            "parameter": SEED,
-            "total": share.share,
-            "total_low": share.low,
-            "total_high": share.high,
-            "total_emulator_sd": share.emulator_sd,
-            "total_sampling_sd": share.sampling_sd,
-        }
     import pandas as pd
 
-    table = pd.concat(parts, names=["loss"]).reset_index("loss")
-    columns = ["loss", "parameter", *Indices._fields, *Spreads._fields]
-    return SobolByLoss(table[columns].reset_index(drop=True), lines, n, scale, level, draws, ranges)
+    rows, dummies = [], []
+    for j, name in enumerate(names):
+        _check(name, f_a[:, j], f_b[:, j], f_ab[:, :, j])
+        frame = _indices(f_a[:, j], f_b[:, j], f_ab[:, :, j], bootstrap, seed, level)
+        frame.insert(0, "loss", name)
+        frame.insert(1, "parameter", [*space.names, "dummy"])
+        noise = np.vstack([noise_a[:, j], noise_b[:, j]])
+        share = seed_share(np.vstack([f_a[:, j], f_b[:, j]]), noise, level)
+        own = pd.DataFrame([share], columns=["total", "total_low", "total_high", *Spreads._fields[2:]])
+        rows += [frame[:-1], own.assign(loss=name, parameter=SEED)]
+        dummies.append(frame[-1:].assign(line=lambda f: (f["first_high"] - f["first_low"]) / 2))
+    return SobolByLoss(
+        table=pd.concat(rows, ignore_index=True),
+        dummy=pd.concat(dummies, ignore_index=True),
+        n=n,
+        scale=scale,
+        level=level,
+        bootstrap=bootstrap,
+        draws=draws,
+        within=ranges,
+    )
 
 
 def _responses(total: WeightedTotal, latent: np.ndarray, scale: str) -> np.ndarray:
@@ -228,8 +256,8 @@ def _check(name: str, f_a: np.ndarray, f_b: np.ndarray, f_ab: np.ndarray) -> Non
 
 def _indices(
     f_a: np.ndarray, f_b: np.ndarray, f_ab: np.ndarray, bootstrap: int, seed: int, level: float
-) -> tuple[pd.DataFrame, float]:
-    """Indices of one loss from its functions (n, draws), the dummy's in the last row, and the dummy's line."""
+) -> pd.DataFrame:
+    """Indices of one loss from its functions (n, draws), the dummy's in the last row."""
     import pandas as pd
 
     if f_a.shape[1] > 1:
@@ -237,5 +265,4 @@ def _indices(
     else:
         indices = jansen(f_a[:, 0], f_b[:, 0], f_ab[:, :, 0], bootstrap=bootstrap, seed=seed, level=level)
         spreads = Spreads(*np.full((4, f_ab.shape[1]), np.nan))
-    frame = pd.DataFrame(indices._asdict() | spreads._asdict())
-    return frame, float(frame["first_high"].iloc[-1] - frame["first_low"].iloc[-1]) / 2
+    return pd.DataFrame(indices._asdict() | spreads._asdict())

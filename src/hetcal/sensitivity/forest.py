@@ -16,7 +16,7 @@ from hetcal.streams import check_seed
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEWEST = 10
+FEWEST = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,10 +124,10 @@ def forest_check(
         y = losses[name].to_numpy(dtype=float)
         valid = np.isfinite(y)
         places = find_replicates(X[valid], y[valid]) if valid.any() else None
-        if places is None or len(places.mean) < _FEWEST:
+        if places is None or len(places.mean) < FEWEST:
             count = 0 if places is None else len(places.mean)
             raise ValueError(
-                f"loss {name!r}: {count} locations are too few for a forest: give at least {_FEWEST}"
+                f"loss {name!r}: {count} locations are too few for a forest: give at least {FEWEST}"
             )
         forest = rbridge.call(
             "forest_importance", X=places.X, y=places.mean, trees=trees, seed=check_seed(seed) % 2**31

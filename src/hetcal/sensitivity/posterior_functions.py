@@ -187,14 +187,13 @@ class PosteriorFunctions:
         for t, part in enumerate(self.parts):
             places = part.process.place(X) if _is_stack(part) else None
             inputs = X if places is None else places.inputs
-            noise = _fitted_noise(part.state, part.noise_process, inputs)
+            noise = _fitted_noise(part.state, part.noise_process, X) if places is None else places.noise_var
             latent[t, 2] = noise[:, None] * self.noise_level[t]
             for s, drawn in enumerate(self.functions):
                 columns = slice(s * _PER_SET, min((s + 1) * _PER_SET, self.n))
                 self._fill(latent[t, 0, :, columns], drawn[t], inputs)
             if places is not None:
                 latent[t, 0] = part.process.beyond_level1(latent[t, 0], places, self.excess[t])
-                latent[t, 2] *= part.fitted.noise_factor
             if isinstance(part, DiscrepancyGP):
                 latent[t, 0] += part.trend(X)[:, None]
         return latent.reshape(len(self.parts), 3, -1)
