@@ -270,9 +270,10 @@ class GaussianProcess:
         """Posterior covariance (m,) of points X with the j-th of them, from their `whiten`."""
         w, t = white
         per_unit, _ = self._columns
-        prior = np.empty((len(X), 1))
-        _correlate(X * per_unit, (X[j : j + 1] * per_unit).T.copy(), self.covariance, prior)
-        return self.scale * (prior[:, 0] - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
+        prior = np.empty((1, len(X)))
+        columns = np.ascontiguousarray((X * per_unit).T)
+        _correlate(X[j : j + 1] * per_unit, columns, self.covariance, prior)
+        return self.scale * (prior[0] - w.T @ w[:, j] + t * (t[j] / self._ones.sum()))
 
     @one_blas_thread
     def sample(self, X: np.ndarray, normals: np.ndarray) -> np.ndarray:
