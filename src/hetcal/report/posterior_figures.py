@@ -149,6 +149,9 @@ def _marginal(axes: Axes, findings: PosteriorFindings, parameter: Parameter) -> 
         edges = np.geomspace(low, high, 41)
         axes.set_xscale("log")
         plain_log(axes.xaxis)
+    else:
+        # Five digits of a narrow interval need room.
+        axes.locator_params(axis="x", nbins=5)
     axes.hist(draws, bins=edges, density=True, color=SKY, alpha=0.8, label="posterior")
     if exact is not None:
         axes.hist(
