@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hetcal as hc
+from hetcal.ensemble import execute
 from hetcal.simulators import RunResult
 
 
@@ -489,3 +490,20 @@ def test_a_run_that_comes_again_with_other_outputs_is_refused_and_nothing_is_wri
     ):
         ledger.add_runs(changed, plane)
     assert len(ledger.runs(plane)) == 2
+
+
+def test_settings_that_a_study_asked_for_as_scenarios_are_no_other_code():
+    def model(lower):
+        @hc.simulator(parameters=["a"], outputs={"y": ()}, version=str(lower), name="model")
+        def run(theta, seed):
+            return {"y": theta["a"] - lower}
+
+        return run
+
+    with hc.Ledger() as ledger:
+        own, scenario, old = (model(lower) for lower in (0.0, 1.0, 2.0))
+        for simulator in (own, scenario, old):
+            execute(simulator, [[0.5], [0.5]], [1, 2], ledger)
+        ledger.ask("study/scenarios", 0, "scenarios", scenario, [[0.5]], [np.array([1, 2])])
+        others = ledger.other_versions(own)
+        assert others["version"].tolist() == ["2.0"] and others["runs"].tolist() == [2]

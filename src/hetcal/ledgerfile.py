@@ -262,6 +262,8 @@ class LedgerFile:
     def other_versions(self, simulator: Any) -> pd.DataFrame:
         """Runs of simulators of this name with another fingerprint: kept, but not used for `simulator`.
 
+        Settings that a study asked for itself, as scenarios or exhibits, are not among them.
+
         Returns
         -------
         DataFrame
@@ -272,7 +274,9 @@ class LedgerFile:
             rows = sql.execute(
                 "SELECT version, fingerprint, "
                 "(SELECT count(*) FROM runs WHERE runs.simulator_id = known.simulator_id) "
-                "FROM simulators AS known WHERE name = ? AND fingerprint <> ? ORDER BY simulator_id",
+                "FROM simulators AS known WHERE name = ? AND fingerprint <> ? "
+                "AND NOT EXISTS (SELECT 1 FROM asks WHERE asks.simulator_id = known.simulator_id "
+                "AND purpose IN ('scenarios', 'exhibits')) ORDER BY simulator_id",
                 (simulator.name, mark),
             ).fetchall()
         return pd.DataFrame(rows, columns=["version", "fingerprint", "runs"])

@@ -19,6 +19,8 @@ _PYTHON_OPTIONAL = {
     "SALib": "Morris, FAST and delta indices are missing",
     "distributed": "runs on several machines are missing",
 }
+# SALib's newest asks for a newer numpy than Debian's.
+_HOW = {"SALib": "pip install --no-deps 'SALib>=1.4.8,<1.5' dill multiprocess"}
 _LEARNERS = ("mlr", "brnn", "mda", "randomForest")
 
 Finding = tuple[str, str]
@@ -72,7 +74,10 @@ def _python() -> Iterator[Finding]:
         )
     for package, loss in _PYTHON_OPTIONAL.items():
         found = _python_version(package)
-        yield ("ok", f"{package} {found}") if found else ("note", f"{loss}: `pip install {package}`")
+        yield ("ok", f"{package} {found}") if found else (
+            "note",
+            f"{loss}: `{_HOW.get(package, f'pip install {package}')}`",
+        )
 
 
 def _r() -> Iterator[Finding]:
