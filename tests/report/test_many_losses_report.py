@@ -156,3 +156,11 @@ def test_emulators_that_predict_no_held_out_set_are_named(result):
     )
     assert "90 % intervals of the emulator of loss 4 hold too few" in narrow
     assert list(_held_out(SimpleNamespace(result=SimpleNamespace(held_out=held_out_frame({}))))) == []
+
+
+def test_a_sentence_names_no_more_parameters_than_a_reader_reads():
+    from hetcal.report.words import _few
+
+    space = hc.Space([hc.Parameter(f"q{i}", hc.uniform(0, 1)) for i in range(23)])
+    assert _few(["q1", "q2"], space) == "q1 and q2"
+    assert _few([f"q{i}" for i in range(9)], space) == "9 of 23 parameters (table below)"

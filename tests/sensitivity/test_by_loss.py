@@ -116,6 +116,7 @@ def test_a_forest_puts_parameters_in_the_same_order_and_is_that_of_r(indices):
     check = forest_check(indices, X, losses, trees=200, seed=5)
     agreement = check.agreement.set_index("loss")
     assert agreement.loc["cases", "rank_correlation"] > 0.999
+    assert (agreement["correlation"] > 0.9).all()
     # Where two parameters do nothing their order is chance.
     assert agreement.loc["deaths", "rank_correlation"] >= 0.5
     assert (agreement["explained"] > 0.5).all() and (agreement["locations"] == 120).all()

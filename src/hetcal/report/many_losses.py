@@ -184,8 +184,8 @@ def held_out(findings: Findings) -> Table | None:
         error = now["log_score_se"]
         score = number(now["log_score"]) + (f" ± {number(error, 2)}" if np.isfinite(error) else "")
         coverage = (number(now[f"coverage_{level}"], 2) for level in (50, 90))
-        then = number(first.loc[target, "r2"], 2)
-        rows.append([str(target), f"{now['locations']:.0f}", then, number(now["r2"], 2), score, *coverage])
+        then = _decimals(first.loc[target, "r2"])
+        rows.append([str(target), f"{now['locations']:.0f}", then, _decimals(now["r2"]), score, *coverage])
     n = int(last["locations"].min())
     bands = (
         f"{level} % intervals of a sound emulator hold {number(binom.ppf(0.025, n, level / 100) / n, 2)} to "
@@ -201,6 +201,10 @@ def held_out(findings: Findings) -> Table | None:
     )
 
 
+def _decimals(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "–"
+
+
 def forest(findings: Findings) -> Table | None:
     """Agreement of total indices with a random forest's importance."""
     if findings.forest is None:
@@ -210,15 +214,16 @@ def forest(findings: Findings) -> Table | None:
             "weighted total" if r.loss == TOTAL else r.loss,
             f"{r.locations:,}",
             f"{r.explained:.2f}",
+            f"{r.correlation:.2f}",
             f"{r.rank_correlation:.2f}",
         ]
         for r in findings.forest.agreement.itertuples()
     ]
     return Table(
         "Cross-check by a random forest on the first design, which shares nothing with the emulators: the share of the "
-        "loss's variance that it explains, and the rank correlation of its importances with the total indices. A low "
-        "correlation beside a high share would mean that emulator and forest contradict each other; where the forest "
-        "explains little, or most parameters do nothing, ranks are chance.",
-        ["loss", "parameter sets", "explained", "rank correlation"],
+        "loss's variance that it explains, and the correlation of its importances with the total indices, of their "
+        "values and of their ranks. A low correlation of values beside a high share would mean that emulator and "
+        "forest contradict each other. Ranks of parameters that do nothing are chance.",
+        ["loss", "parameter sets", "explained", "correlation", "of ranks"],
         rows,
     )

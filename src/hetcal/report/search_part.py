@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def search_part(findings: Findings, alone: bool = True) -> Part:
     """All that a report tells of a calibration by loss; alone on its page, or after a posterior."""
-    result = findings.result
+    result, drawn = findings.result, many_losses.shown_checks(findings)
     return Part(
         template="search.html",
         sections=SECTIONS,
@@ -29,7 +29,7 @@ def search_part(findings: Findings, alone: bool = True) -> Part:
         context={
             "result": result,
             "no_estimate": NO_ESTIMATE,
-            "misses": [table for check in findings.checks if (table := tables.misses(check))],
+            "misses": [table for check in drawn if (table := tables.misses(check))],
             "other_outputs": tables.other_outputs(findings),
             "losses": tables.losses(findings),
             "parameters": tables.parameters(findings),
@@ -42,7 +42,7 @@ def search_part(findings: Findings, alone: bool = True) -> Part:
             "overview": many_losses.emulator_table(findings) if many_losses.are_many(findings) else None,
             "held_out": many_losses.held_out(findings),
             "forest": many_losses.forest(findings),
-            "drawn": [check.target.name for check in many_losses.shown_checks(findings)],
+            "drawn": [check.target.name for check in drawn],
             "diagnostics": [tables.diagnostics(findings, name) for name in many_losses.diagnosed(findings)],
             "learners": [table for name in result.emulators if (table := tables.learners(findings, name))],
             "runs": tables.runs(findings),

@@ -12,7 +12,7 @@ from hetcal.checks.statistics import rounded
 from hetcal.emulators.transforms import as_transform
 
 if TYPE_CHECKING:
-    from hetcal.parameters import Parameter
+    from hetcal.parameters import Parameter, Space
     from hetcal.report.findings import Check, Findings
 
 # Sections on the search in their order: what a link calls them, and their headings.
@@ -35,6 +35,7 @@ ENDED = {
     "no improvement": "there was no further improvement",
     "satisfactory": "the loss that was called satisfactory had surely been reached",
 }
+_LISTED = 6  # parameters or targets in a list; of more their number is told
 _NAMED = 3  # parameters that a sentence names; the table has all
 _LOSSES = {
     "rss": "sum of squares",
@@ -227,18 +228,25 @@ def _left(findings: Findings) -> str:
     ]
     whole = [n for n in unclear if table.loc[n, "share"] > 0.9]
     if whole:
-        alone = "each parameter alone" if len(whole) == space.dimension else f"{listed(whole)} alone"
+        alone = "each parameter alone" if len(whole) == space.dimension else f"{_few(whole, space)} alone"
         spans.append(
             f"{alone} still {'spans' if len(whole) in (1, space.dimension) else 'span'} nearly all of the prior"
         )
     start = "Not ruled out yet: "
     if unclear:
-        start = f"These data and runs do not identify {listed(unclear)}; not ruled out yet: "
+        start = f"These data and runs do not identify {_few(unclear, space)}; not ruled out yet: "
     left = f"{'jointly ' if space.dimension > 1 else ''}{percent(ranges.volume)} of the prior"
     return (
         f"{start}{left}; {listed(spans)}. "
         "This is what the runs so far leave to be checked and carries no probability."
     )
+
+
+def _few(names: list[str], space: Space) -> str:
+    """Parameters by name, or how many they are where a reader would not read the list."""
+    if len(names) <= _LISTED:
+        return listed(names)
+    return f"{len(names)} of {space.dimension} parameters (table below)"
 
 
 def _missed(findings: Findings) -> str:
@@ -250,6 +258,12 @@ def _missed(findings: Findings) -> str:
             few = f" ({missed_places(check)})" if count <= 6 and not single else ""
             name = data_of(check.target)
             parts.append(name if single else f"{count} of {check.outside.size} data points of {name}{few}")
+    if len(parts) > _LISTED:
+        missed = [
+            check.outside for check in findings.checks if check.target.weight > 0 and check.outside.any()
+        ]
+        counts = sum(int(outside.sum()) for outside in missed), sum(outside.size for outside in missed)
+        parts = [f"{counts[0]} of {counts[1]} data points of {len(missed)} targets (table below)"]
     matters = [f"{name} ({index})" for name, index in _most_sensitive(findings)]
     drives = f"the loss depends most on {listed(matters)} (total sensitivity, at most 1)"
     if parts:

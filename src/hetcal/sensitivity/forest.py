@@ -31,8 +31,10 @@ class ForestCheck:
         well, and can be a little below 0).
     agreement : pandas.DataFrame
         One row a loss: loss, locations, explained (share of the variance between locations that the forest predicts
-        out of bag) and rank_correlation (Spearman's, of importance with total index over the parameters). Low
-        correlation where the forest explains much says that emulator and forest contradict each other.
+        out of bag), correlation and rank_correlation (Pearson's and Spearman's, of importance with total index over
+        the parameters). A low correlation where the forest explains much says that emulator and forest contradict
+        each other. Ranks of parameters that do nothing are chance, and where most do nothing so is the rank
+        correlation.
 
     Examples
     --------
@@ -148,6 +150,7 @@ def forest_check(
                 "loss": name,
                 "locations": len(places.mean),
                 "explained": forest["explained"],
+                "correlation": float(np.corrcoef(totals[name], importance)[0, 1]),
                 "rank_correlation": float(spearmanr(totals[name], importance)[0]),
             }
         )

@@ -120,12 +120,13 @@ def sobol(
     ``soboljansen`` in the R package sensitivity [1]_ [2]_. The two samples are independent random draws, not
     a Sobol' sequence: only then do bootstrap intervals cover what they claim.
 
-    From a `HetGP`, or the weighted total of several, whole functions are drawn, each consistent over all points:
-    the lengthscales, variance and noise level from their posterior (beyond 600 locations, where they are well known, as
-    fitted), then the response given the runs. An index is the mean over these functions, and its error has two parts,
-    both in the table: the spread between functions (shrinks with more runs) and the mean bootstrap variance (shrinks
-    with larger `n`). The index of the emulator's mean alone would miss what the smooth mean has lost. Simulator noise is no error of these indices but a share of
-    its own, ``seed_share``. Adding independent emulator noise at each point would be wrong: it inflates totals.
+    From a `HetGP`, a `StackedGP` or the weighted total of several, whole functions are drawn, each consistent over all
+    points: the lengthscales, variance and noise level from their posterior (beyond 600 locations, where they are well
+    known, as fitted), then the response given the runs. An index is the mean over these functions, and its error has
+    two parts, both in the table: the spread between functions (shrinks with more runs) and the mean bootstrap variance
+    (shrinks with larger `n`). The index of the emulator's mean alone would miss what the smooth mean has lost.
+    Simulator noise is no error of these indices but a share of its own, ``seed_share``. Adding independent emulator
+    noise at each point would be wrong: it inflates totals.
 
     Indices share out a variance only where inputs are independent. Over a region (the points that are not ruled
     out, a posterior) they are not; ``within`` therefore takes the smallest box around it, on which the priors, cut
