@@ -156,7 +156,7 @@ level0 <- function(models, X, block = 20000L) {
 # What hetcal's StackedGP saved: mlr's fitted learners, level 1 as hetGP's object, and what joins them.
 read_stack <- function(folder, meta) {
   level1 <- read_emulator(file.path(folder, "level1"))
-  model <- c(meta[c("scaling", "with_parameters", "noise_factor", "mean_variance")],
+  model <- c(meta[c("scaling", "with_parameters", "mean_variance")],
              list(learners = readRDS(file.path(folder, "learners.rds")), level1 = level1))
   class(model) <- "stacked_gp"
   attr(model, "transform") <- meta$settings$transform
@@ -182,6 +182,7 @@ predict.stacked_gp <- function(object, newdata, ...) {
   answer <- stats::predict(object$level1, inputs)
   mean <- as.vector(answer$mean)
   variance <- as.vector(answer$sd2)
+  noise <- as.vector(answer$nugs)
   learned <- object$mean_variance
   if (!is.null(learned)) {
     disagreement <- rowMeans((predicted - rowMeans(predicted))^2)
@@ -190,8 +191,9 @@ predict.stacked_gp <- function(object, newdata, ...) {
     design <- sapply(1:2, function(j) {
       2 * (pmin(pmax(of_mean[, j], learned$low[j]), learned$high[j]) - learned$low[j]) / width[j] - 1
     })
-    smooth <- exp(as.vector(cbind(1, matrix(design, ncol = 2)) %*% learned$coefficients))
-    variance <- learned$factor * pmax(variance, smooth)
+    design <- cbind(1, matrix(design, ncol = 2))
+    variance <- learned$factor * pmax(variance, exp(as.vector(design %*% learned$coefficients)))
+    noise <- noise * exp(as.vector(design %*% learned$noise_coefficients))
   }
-  list(mean = mean, mean_var = variance, noise_var = object$noise_factor * as.vector(answer$nugs))
+  list(mean = mean, mean_var = variance, noise_var = noise)
 }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.emulators.base import Prediction, check_scale, training_replicates
-from hetcal.emulators.gaussian_process import GaussianProcess
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.hetgp_state import HetGPState, NoiseChoice
 from hetcal.emulators.stacked_files import read_stack, write_stack
@@ -37,8 +36,9 @@ class StackedGP:
     predicts each location from folds that do not hold it; the folds are the same for all learners. Level 1 is a
     `HetGP` of the runs over these predictions. Its own variance knows nothing of what the learners get wrong, so
     ``mean_var`` is that of the held-out locations' squared residuals, less their noise, smoothed over the learners'
-    disagreement and the mean, where that is larger, times one factor calibrated by their log score. Without
-    replicates what the learners get wrong cannot be told from noise: give at least two runs a location.
+    disagreement and the mean, where that is larger, times one factor calibrated by their log score. ``noise_var`` is
+    level 1's, set right by what replicates show. Without replicates what the learners get wrong cannot be told from
+    noise: give at least two runs a location.
 
     Parameters
     ----------
@@ -211,11 +211,6 @@ class StackedGP:
         return HetGP().covariance if self.fitted is None else self.fitted.level1.covariance
 
     @property
-    def noise_process(self) -> GaussianProcess | None:
-        """Level 1's process of the log noise; None where the noise is constant."""
-        return self._fit.level1.noise_process
-
-    @property
     def locations(self) -> np.ndarray:
         """Where the runs were, (n, d)."""
         return self._fit.locations
@@ -281,7 +276,7 @@ class StackedGP:
         """
         transform, process = self._transform(scale), self.process
         places = process.place(self._points(X))
-        noise_var = self._fit.noise(places)
+        noise_var = places.noise_var
         between = process.between(places, places) if cov else None
         natural = transform.moments(places.mean, process.variance(places), noise_var)
         if between is not None:
@@ -312,7 +307,7 @@ class StackedGP:
         """`sample` from standard normals (n, m), which a total correlates between its targets."""
         transform, process = self._transform(scale), self.process
         places = process.place(X)
-        return transform.noise_mean(process.sample(places, normals), self._fit.noise(places))
+        return transform.noise_mean(process.sample(places, normals), places.noise_var)
 
     def draw(self, n: int = 100, seed: int = 0) -> StackedDraws:
         """Consistent functions drawn from the emulator's uncertainty, to be evaluated anywhere.
@@ -328,10 +323,10 @@ class StackedGP:
         StackedDraws
             Call it with points (m, d) of the unit cube for values (n, m) of the mean response.
         """
-        transform, fit = as_transform(self.transform), self._fit
+        transform = as_transform(self.transform)
 
         def back(draws: np.ndarray, places: Places) -> np.ndarray:
-            return transform.noise_mean(draws, fit.noise(places))
+            return transform.noise_mean(draws, places.noise_var)
 
         return StackedDraws(self.process, n, generator(seed, "emulator", 1), back)
 

@@ -18,6 +18,7 @@ from hetcal.emulators.stacked_learners import FittedLearners
 from hetcal.emulators.stacked_variance import MeanVariance
 
 FORMAT = "hetcal StackedGP 1"
+_BY_LOCATION = ("held_out_var", "held_out_noise_var")
 
 
 def write_stack(folder: str | Path, fit: StackFit, settings: dict[str, Any]) -> None:
@@ -32,9 +33,8 @@ def write_stack(folder: str | Path, fit: StackFit, settings: dict[str, Any]) -> 
         "rows": fit.rows.tolist(),
         "scaling": _plain(asdict(fit.scaling)),
         "with_parameters": fit.with_parameters,
-        "noise_factor": fit.noise_factor,
         "mean_variance": None if fit.mean_variance is None else _plain(asdict(fit.mean_variance)),
-        "held_out_var": None if fit.held_out_var is None else fit.held_out_var.tolist(),
+        **{name: _plain(vars(fit))[name] for name in _BY_LOCATION},
         "sha256": {"learners": fit.level0.key, "level1": _sum_of_level1(target)},
     }
     # An .rds file is R's serialised object, compressed; the time is left out so that equal stacks are equal files.
@@ -63,11 +63,10 @@ def read_stack(folder: str | Path) -> tuple[dict[str, Any], StackFit]:
         scaling=Scaling(**_arrays(meta["scaling"])),
         level1=HetGP.load(source / "level1"),
         with_parameters=meta["with_parameters"],
-        noise_factor=meta["noise_factor"],
         mean_variance=(
             None if meta["mean_variance"] is None else MeanVariance(**_arrays(meta["mean_variance"]))
         ),
-        held_out_var=None if meta["held_out_var"] is None else np.array(meta["held_out_var"]),
+        **_arrays({name: meta[name] for name in _BY_LOCATION}),
     )
     return meta["settings"], fit
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass, replace
-import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,6 @@ from hetcal.emulators.stacked_variance import HeldOut, MeanVariance, fit_mean_va
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Replicates beyond the first, needed before what they show of the noise replaces level 1's word for it.
-_FREE = 20
 
 
 class LearnerWarning(UserWarning):
@@ -70,12 +67,12 @@ class StackFit:
     level1 : HetGP
         Over the scaled out-of-fold predictions, and the parameters where `with_parameters`.
     with_parameters : bool
-    noise_factor : float
-        Noise that replicates show over what level 1 takes for noise.
     mean_variance : MeanVariance or None
         None where level 1's own variance is all.
     held_out_var : numpy.ndarray or None
         Variance of the mean at each location, learned without its fold, (n,).
+    held_out_noise_var : numpy.ndarray or None
+        Noise variance of one run at each location, (n,).
     """
 
     rows: np.ndarray
@@ -84,9 +81,9 @@ class StackFit:
     scaling: Scaling
     level1: HetGP
     with_parameters: bool
-    noise_factor: float = 1.0
     mean_variance: MeanVariance | None = None
     held_out_var: np.ndarray | None = None
+    held_out_noise_var: np.ndarray | None = None
 
     @property
     def state(self) -> HetGPState:
@@ -113,35 +110,41 @@ class StackFit:
         if self.with_parameters:
             inputs = np.hstack([inputs, X])
         mean, level1_var = self.level1.process.predict(inputs)
-        excess = np.zeros(len(X))
+        noise_var, excess = self.level1._noise(inputs), np.zeros(len(X))
         if self.mean_variance is not None:
-            excess = self.mean_variance.excess(level1_var, predicted.var(axis=1), mean)
-        return Places(X, inputs, mean, level1_var, excess)
-
-    def noise(self, places: Places) -> np.ndarray:
-        """Latent noise variance, (m,)."""
-        return self.noise_factor * self.level1._noise(places.inputs)
+            at = predicted.var(axis=1), mean
+            excess = self.mean_variance.excess(level1_var, *at)
+            noise_var = noise_var * self.mean_variance.noise_ratio(*at)
+        return Places(X, inputs, mean, level1_var, excess, noise_var)
 
     def updated(self, X: np.ndarray, y: np.ndarray) -> StackFit:
         """With more runs (N, d), (N,) at level 1; runs at new locations enter with what the learners predict there."""
         known = {row.tobytes(): i for i, row in enumerate(self.rows)}
         new = {row.tobytes(): row for row in X if row.tobytes() not in known}
-        rows, inputs, held_out_var = self.rows, self.state.X0, self.held_out_var
+        rows, inputs = self.rows, self.state.X0
+        held_out_var, held_out_noise_var = self.held_out_var, self.held_out_noise_var
         if new:
             places = self.place(np.array(list(new.values())))
             known |= {key: len(known) + i for i, key in enumerate(new)}
             rows, inputs = np.vstack([rows, places.X]), np.vstack([inputs, places.inputs])
-            if held_out_var is not None:
+            if held_out_var is not None and held_out_noise_var is not None:
                 held_out_var = np.concatenate([held_out_var, self.process.variance(places)])
+                held_out_noise_var = np.concatenate([held_out_noise_var, places.noise_var])
         level1 = copy.copy(self.level1).update(inputs[[known[row.tobytes()] for row in X]], y)
-        return replace(self, rows=rows, level1=level1, held_out_var=held_out_var)
+        return replace(
+            self,
+            rows=rows,
+            level1=level1,
+            held_out_var=held_out_var,
+            held_out_noise_var=held_out_noise_var,
+        )
 
     def leave_one_out(self) -> pd.DataFrame:
         """Each location from all others, on the latent scale; see `HetGP.leave_one_out`."""
         frame = self.level1.leave_one_out()
         if self.held_out_var is not None:
             frame["mean_var"] = self.held_out_var
-            frame["noise_var"] *= self.noise_factor
+            frame["noise_var"] = self.held_out_noise_var
         variance = frame["mean_var"] + frame["noise_var"] / frame["replicates"]
         frame["sd"] = np.sqrt(variance)
         frame["z"] = (frame["observed"] - frame["mean"]) / frame["sd"]
@@ -232,20 +235,24 @@ def fit_stack(
     fit = StackFit(rows, level0, failed, scaling, level1, with_parameters)
     if not by_location:
         return fit
-    noise_factor = _noise_factor(fit.state)
-    left_out = level1.leave_one_out()
+    left_out, state = level1.leave_one_out(), fit.state
     mean = left_out["mean"].to_numpy()
+    location = np.repeat(np.arange(len(state.mult)), state.mult)
     held_out = HeldOut(
         X=rows,
-        residual=left_out["observed"].to_numpy() - mean,
+        residual=state.Z0 - mean,
         mean_var=left_out["mean_var"].to_numpy(),
-        noise=noise_factor * (left_out["noise_var"] / left_out["replicates"]).to_numpy(),
+        noise_var=left_out["noise_var"].to_numpy(),
+        squares=np.bincount(location, weights=(state.Z - state.Z0[location]) ** 2),
+        replicates=state.mult,
         mean=mean,
         disagreement=out_of_fold.var(axis=1),
         fold=fold,
     )
-    mean_variance, held_out_var = fit_mean_variance(held_out)
-    return replace(fit, noise_factor=noise_factor, mean_variance=mean_variance, held_out_var=held_out_var)
+    mean_variance, held_out_var, held_out_noise_var = fit_mean_variance(held_out)
+    return replace(
+        fit, mean_variance=mean_variance, held_out_var=held_out_var, held_out_noise_var=held_out_noise_var
+    )
 
 
 def _tell(failed: dict[str, str], kept: tuple[str, ...], name: str) -> None:
@@ -260,21 +267,11 @@ def _tell(failed: dict[str, str], kept: tuple[str, ...], name: str) -> None:
 
 def _apart(inputs: np.ndarray) -> np.ndarray:
     """Inputs (n, k) with equal rows a hair apart: trees predict the same for many locations, which stay locations."""
-    _, first, inverse = np.unique(inputs, axis=0, return_index=True, return_inverse=True)
+    _, first = np.unique(inputs, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(inputs)), first)
     apart = inputs.copy()
     apart[again, 0] += 1e-9 * (1 + np.arange(len(again)))
     return apart
-
-
-def _noise_factor(state: HetGPState) -> float:
-    """What replicates show of the noise over what level 1 took for noise, which includes what the learners miss."""
-    location = np.repeat(np.arange(len(state.mult)), state.mult)
-    squares = float(((state.Z - state.Z0[location]) ** 2).sum())
-    free = state.mult - 1
-    if free.sum() < _FREE or squares == 0:
-        return 1.0
-    return squares / float((free * state.nu_hat * state.noise_ratio).sum())
 
 
 def _warm_start(start: dict[str, Any] | None, names: tuple[str, ...], inputs: int) -> dict[str, Any] | None:

@@ -29,6 +29,8 @@ class Places(NamedTuple):
         Level 1's own variance of it, (m,).
     excess : numpy.ndarray
         Variance beyond ``factor`` x `level1_var`, (m,).
+    noise_var : numpy.ndarray
+        Of one run, (m,).
     """
 
     X: np.ndarray
@@ -36,6 +38,7 @@ class Places(NamedTuple):
     mean: np.ndarray
     level1_var: np.ndarray
     excess: np.ndarray
+    noise_var: np.ndarray
 
 
 class Whitened(NamedTuple):

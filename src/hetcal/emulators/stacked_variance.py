@@ -3,7 +3,9 @@
 The variance of level 1 knows nothing of what the learners below it get wrong. A location that was held out shows it:
 the squared residual of its mean, less the noise of that mean, estimates the variance of the emulated mean there.
 These estimates are smoothed over two predictors, the learners' disagreement and the mean, by the log-linear variance
-of greatest likelihood; where the smooth exceeds level 1's own variance the excess is added.
+of greatest likelihood; where the smooth exceeds level 1's own variance the excess is added. Level 1 takes part of what
+the learners miss for noise, and its noise may be constant, so the noise is first set right by what replicates show of
+it, over the same predictors.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from hetcal.threads import one_blas_thread
 
 _LARGEST_FACTOR = 16.0
 _LENGTHSCALES = (0.1, 0.2, 0.4, 0.8, 1.6)  # times the square root of the dimension
+# Replicates beyond the first, needed before what they show of the noise replaces level 1's word for it.
+_FREE = 20
 _LOCATIONS = 800  # the likelihood of a lengthscale costs their cube
 
 
@@ -35,8 +39,12 @@ class HeldOut:
         Mean of the replicates less the prediction from all other locations, (n,).
     mean_var : numpy.ndarray
         Variance that level 1 claims for that prediction, (n,).
-    noise : numpy.ndarray
-        Noise variance of the mean of the replicates, (n,).
+    noise_var : numpy.ndarray
+        Noise variance of one run as level 1 has it, (n,).
+    squares : numpy.ndarray
+        Squared deviations of the replicates from their mean, summed, (n,).
+    replicates : numpy.ndarray
+        (n,).
     mean : numpy.ndarray
         The prediction, (n,).
     disagreement : numpy.ndarray
@@ -48,7 +56,9 @@ class HeldOut:
     X: np.ndarray
     residual: np.ndarray
     mean_var: np.ndarray
-    noise: np.ndarray
+    noise_var: np.ndarray
+    squares: np.ndarray
+    replicates: np.ndarray
     mean: np.ndarray
     disagreement: np.ndarray
     fold: np.ndarray
@@ -62,6 +72,8 @@ class MeanVariance:
     ----------
     coefficients : numpy.ndarray
         Of the log variance: constant, log disagreement, mean; (3,).
+    noise_coefficients : numpy.ndarray
+        Of the log ratio of the noise variance to level 1's, likewise.
     low, high : numpy.ndarray
         Ranges of the two predictors in training, beyond which they are held, (2,).
     factor : float
@@ -71,6 +83,7 @@ class MeanVariance:
     """
 
     coefficients: np.ndarray
+    noise_coefficients: np.ndarray
     low: np.ndarray
     high: np.ndarray
     factor: float
@@ -78,16 +91,22 @@ class MeanVariance:
 
     def smooth(self, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Smoothed variance of the mean, (m,)."""
-        design = _design(_predictors(disagreement, mean, self.low[0]), self.low, self.high)
-        return np.exp(design @ self.coefficients)
+        return np.exp(self._at(disagreement, mean) @ self.coefficients)
+
+    def noise_ratio(self, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Noise variance over level 1's, (m,)."""
+        return np.exp(self._at(disagreement, mean) @ self.noise_coefficients)
+
+    def _at(self, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        return _design(_predictors(disagreement, mean, self.low[0]), self.low, self.high)
 
     def excess(self, mean_var: np.ndarray, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """What is added to ``factor`` x level 1's own variance, (m,)."""
         return self.factor * np.maximum(0.0, self.smooth(disagreement, mean) - mean_var)
 
 
-def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray]:
-    """Learn the variance of the mean, and what it says of each location when its fold is left out, (n,).
+def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray, np.ndarray]:
+    """Learn the variance of the mean, and what it says of each location when its fold is left out.
 
     Parameters
     ----------
@@ -95,22 +114,27 @@ def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray]:
 
     Returns
     -------
-    MeanVariance, numpy.ndarray
+    MeanVariance, numpy.ndarray, numpy.ndarray
+        And of each location the variance of the mean and the noise variance of one run, each (n,).
     """
     floor = np.log(np.maximum(held_out.disagreement, 1e-300)).max() - 30.0
     predictors = _predictors(held_out.disagreement, held_out.mean, floor)
     low, high = predictors.min(axis=0), predictors.max(axis=0)
     design = _design(predictors, low, high)
-    everywhere = np.ones(len(design), dtype=bool)
-    coefficients = _log_linear(design, held_out, everywhere)
+    noise_coefficients = _noise_ratio(design, held_out)
+    noise_var = held_out.noise_var * np.exp(design @ noise_coefficients)
+    noise = noise_var / held_out.replicates
+    squares = held_out.residual**2
+    coefficients = _log_linear(design, squares, noise)
     smooth = np.empty(len(design))
     for fold in np.unique(held_out.fold):
         own = held_out.fold == fold
-        smooth[own] = np.exp(design[own] @ _log_linear(design, held_out, ~own))
+        smooth[own] = np.exp(design[own] @ _log_linear(design[~own], squares[~own], noise[~own]))
     claimed = np.maximum(held_out.mean_var, smooth)
-    factor = _factor(held_out, claimed)
-    lengthscale = _lengthscale(held_out, factor, claimed)
-    return MeanVariance(coefficients, low, high, factor, lengthscale), factor * claimed
+    factor = _factor(squares, noise, claimed)
+    lengthscale = _lengthscale(held_out, noise, factor, claimed)
+    learned = MeanVariance(coefficients, noise_coefficients, low, high, factor, lengthscale)
+    return learned, factor * claimed, noise_var
 
 
 def _predictors(disagreement: np.ndarray, mean: np.ndarray, floor: float) -> np.ndarray:
@@ -123,9 +147,28 @@ def _design(predictors: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return np.column_stack([np.ones(len(predictors)), 2 * (np.clip(predictors, low, high) - low) / width - 1])
 
 
-def _log_linear(design: np.ndarray, held_out: HeldOut, rows: np.ndarray) -> np.ndarray:
+def _noise_ratio(design: np.ndarray, held_out: HeldOut) -> np.ndarray:
+    """Coefficients of the log noise ratio under which the replicates' deviations are likeliest; 0 with few of them."""
+    free = held_out.replicates - 1
+    if free.sum() < _FREE or not held_out.squares.any():
+        return np.zeros(design.shape[1])
+    relative = held_out.squares / held_out.noise_var
+
+    def minus_log_likelihood(b: np.ndarray) -> tuple[float, np.ndarray]:
+        log_ratio = design @ b
+        scaled = relative * np.exp(-log_ratio)
+        value = 0.5 * np.sum(free * log_ratio + scaled) + 0.5 * np.sum(b[1:] ** 2) / 4
+        slope = 0.5 * design.T @ (free - scaled)
+        slope[1:] += b[1:] / 4
+        return float(value), slope
+
+    start = np.array([math.log(relative.sum() / free.sum()), 0.0, 0.0])
+    bounds = [(start[0] - 10, start[0] + 10), (-10.0, 10.0), (-10.0, 10.0)]
+    return np.asarray(minimize(minus_log_likelihood, start, jac=True, bounds=bounds, method="L-BFGS-B").x)
+
+
+def _log_linear(A: np.ndarray, squares: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Coefficients of the log variance of greatest likelihood; more disagreement never means less variance."""
-    A, squares, noise = design[rows], held_out.residual[rows] ** 2, held_out.noise[rows]
     total = float(squares.mean())
 
     def minus_log_likelihood(b: np.ndarray) -> tuple[float, np.ndarray]:
@@ -148,22 +191,22 @@ def _log_linear(design: np.ndarray, held_out: HeldOut, rows: np.ndarray) -> np.n
     return np.asarray(found.x)
 
 
-def _factor(held_out: HeldOut, claimed: np.ndarray) -> float:
+def _factor(squares: np.ndarray, noise: np.ndarray, claimed: np.ndarray) -> float:
     def minus_log_score(log_factor: float) -> float:
-        whole = math.exp(log_factor) * claimed + held_out.noise
-        return float(np.sum(np.log(whole) + held_out.residual**2 / whole))
+        whole = math.exp(log_factor) * claimed + noise
+        return float(np.sum(np.log(whole) + squares / whole))
 
     most = math.log(_LARGEST_FACTOR)
     return math.exp(minimize_scalar(minus_log_score, bounds=(-most, most), method="bounded").x)
 
 
 @one_blas_thread
-def _lengthscale(held_out: HeldOut, factor: float, claimed: np.ndarray) -> float:
+def _lengthscale(held_out: HeldOut, noise: np.ndarray, factor: float, claimed: np.ndarray) -> float:
     """The lengthscale under which the held-out residuals, as one error over the space, are likeliest."""
     rows = slice(0, _LOCATIONS)
     X, residual = held_out.X[rows], held_out.residual[rows]
     excess = np.sqrt(factor * np.maximum(0.0, claimed - held_out.mean_var)[rows])
-    rest = (factor * np.minimum(claimed, held_out.mean_var) + held_out.noise)[rows]
+    rest = (factor * np.minimum(claimed, held_out.mean_var) + noise)[rows]
     root = math.sqrt(X.shape[1])
 
     def log_likelihood(lengthscale: float) -> float:
