@@ -144,8 +144,8 @@ def main(locations: int = 1000, fit_points: int = 200, candidates: int = 500_000
     )
     print(
         f"ours {ours:.0f} s ({ours_processor:.0f} s of processor), ratio by the clock {wall / ours:.0f}x at load "
-        f"{os.getloadavg()[0]:.1f}, by processor seconds {processor / ours_processor:.0f}x (goal 10x); peak of this process "
-        f"{peak:.1f} GiB (goal 24 GiB)"
+        f"{os.getloadavg()[0]:.1f}, by processor seconds {processor / ours_processor:.0f}x (goal 10x); peak "
+        f"of this process {peak:.1f} GiB (goal 24 GiB)"
     )
     print(
         f"held-out log score of {first.name}: ours {scores[0]:.3f}, R on all locations {theirs['score']:.3f} nats a "
