@@ -91,7 +91,7 @@ class Clock:
         self.last, self.last_processor = now, processor
 
 
-def main(locations: int = 1000, fit_points: int = 200, candidates: int = 500_000) -> None:
+def main(locations: int = 1000, fit_points: int = 120, candidates: int = 500_000) -> None:
     """Print the ratio and both scores."""
     warnings.simplefilter("ignore")
     cores = len(os.sched_getaffinity(0))
