@@ -25,13 +25,15 @@ def nested_codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from nested_codes(constant)
 
 
-def names_used(code: types.CodeType, *operations: str) -> set[str]:
+@functools.lru_cache(maxsize=None)
+def names_used(code: types.CodeType, *operations: str) -> frozenset[str]:
     """Names that the given operations of the code, nested code included, act on."""
     found = (i for inner in nested_codes(code) for i in dis.get_instructions(inner))
-    return {i.argval for i in found if i.opname in operations}
+    return frozenset(i.argval for i in found if i.opname in operations)
 
 
-def imports_made(code: types.CodeType, package: str | None) -> set[str]:
+@functools.lru_cache(maxsize=None)
+def imports_made(code: types.CodeType, package: str | None) -> frozenset[str]:
     """Absolute names of the modules that the code imports while running."""
     found = set()
     for inner in nested_codes(code):
@@ -40,7 +42,7 @@ def imports_made(code: types.CodeType, package: str | None) -> set[str]:
             if instruction.opname == "IMPORT_NAME":
                 level = instructions[k - 2].argval  # the compiler puts level and names just before
                 found.add(importlib.util.resolve_name("." * level + instruction.argval, package))
-    return found
+    return frozenset(found)
 
 
 def constants_of(code: types.CodeType) -> tuple[Any, ...]:
