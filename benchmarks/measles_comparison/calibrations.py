@@ -10,6 +10,7 @@ from measles_comparison.setting import (
     AMORTISED,
     BUDGETS,
     COVERAGE_ROUNDS,
+    LONG,
     NAMES,
     OURS,
     ROUNDS,
@@ -41,11 +42,14 @@ def our_rows(
     way: str,
     truth: int,
     reference: int,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     budgets: tuple[int, ...] = BUDGETS,
     **settings: Any,
 ) -> pd.DataFrame:
     """A reference's posterior after the last round within each budget."""
+    if rounds is None:
+        rounds = ROUNDS if reference < LONG else COVERAGE_ROUNDS
+        budgets = budgets if reference < LONG else BUDGETS[:3]
     method = posterior(data(truth, reference), rounds, **(ways()[way] | settings))
     with hc.Ledger() as ledger:
         result = method.run(ledger, seed=CALIBRATION + number(truth, reference), progress=False)

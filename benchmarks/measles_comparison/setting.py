@@ -22,6 +22,7 @@ TRUTHS = [
     {"beta": 0.47, "k": 0.008, "c": 1.2},
 ]
 REFERENCES = 8  # of each truth
+LONG = 3  # of these, followed to the largest budget by ours; the others to the goal's
 AMORTISED = 200  # of the first truth, for coverage
 EMULATOR_SETS = 3  # each learned in full for one of them
 BUDGETS = (300, 600, 1200, 2700)

@@ -492,3 +492,17 @@ def test_wrong_questions_are_refused(fitted):
         emulator.predict([[0.1, 0.2]], scale="log")
     with pytest.raises(ValueError, match='"natural" or "latent", not \'log\''):
         emulator.sample([[0.1, 0.2]], scale="log")
+
+
+def test_among_many_parameters_lengthscales_are_free_of_hetgps_own_bounds(needs_r):
+    rng = np.random.default_rng(5)
+
+    def law(X):
+        return np.sin(4 * X[:, 0]) + 6 * (X[:, 1] - 0.4) ** 2 + 2 * X[:, 0] * X[:, 2]
+
+    X, fresh = rng.random((120, 12)), rng.random((500, 12))
+    y = law(X) + rng.normal(0, 0.1, len(X))
+    # hetGP's own for this design; nine of the twelve parameters do nothing.
+    free, held = (HetGP(noise="homoskedastic", bounds=b).fit(X, y) for b in (None, (0.39, 1.9)))
+    error = [np.mean((e.predict(fresh).mean - law(fresh)) ** 2) for e in (free, held)]
+    assert error[0] < 0.6 * error[1] and free.state.theta[3:].min() > 2

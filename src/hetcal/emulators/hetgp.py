@@ -28,6 +28,9 @@ from hetcal.streams import generator
 if TYPE_CHECKING:
     import pandas as pd
 
+# Bounds of lengthscales among many parameters, those of Reiker et al. (2021).
+_MANY, _BOUNDS_OF_MANY = 8, (0.01, 10.0)
+
 NOISE = ("auto", "heteroskedastic", "homoskedastic", "likelihood")
 
 
@@ -39,9 +42,8 @@ class FitWarning(UserWarning):
 class HetGP:
     """Heteroskedastic Gaussian process emulator, fitted by R's hetGP.
 
-    The default emulator: for a stochastic simulator with replicates, up to some thousand locations. R fits the
-    hyperparameters; prediction runs natively and equals R's ``predict`` to rounding. Replicates are found and
-    cost nothing beyond their location.
+    The default emulator: for a stochastic simulator with replicates, which cost nothing beyond their location, up to
+    some thousand of these. R fits the hyperparameters; prediction runs natively and equals R's ``predict``.
 
     Parameters
     ----------
@@ -54,11 +56,11 @@ class HetGP:
     transform : None, "log" or ("log", bound)
         Scale on which y is emulated; predictions come back on y's own.
     bounds : (lower, upper), optional
-        Bounds of the lengthscales, numbers or arrays (d,); hetGP's own where not given.
+        Bounds of the lengthscales, numbers or arrays (d,). Where not given hetGP's own, or, from 8 parameters on, where
+        those are too narrow for parameters that do little, .01 and 10.
     fit_points : int, optional
-        For many locations: R fits the hyperparameters to so many of them, spread over the space and over the low
-        values, with all their replicates; the emulator is then conditioned on all. At least d + 3; where there are
-        fewer locations, all are fitted.
+        For many locations: R fits the hyperparameters to so many of them, at least d + 3, spread over the space and the
+        low values, with all their replicates; the emulator is then conditioned on all.
 
     Attributes
     ----------
@@ -234,9 +236,10 @@ class HetGP:
             )
 
     def _lengthscale_bounds(self, dimension: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        if self.bounds is None:
+        bounds = self.bounds or (_BOUNDS_OF_MANY if dimension >= _MANY else None)
+        if bounds is None:
             return None, None
-        lower, upper = (np.broadcast_to(np.asarray(b, dtype=float), (dimension,)).copy() for b in self.bounds)
+        lower, upper = (np.broadcast_to(np.asarray(b, dtype=float), (dimension,)).copy() for b in bounds)
         if not np.all((0 < lower) & (lower < upper)):
             raise ValueError(f"bounds need 0 < lower < upper, not {self.bounds}")
         return lower, upper

@@ -147,8 +147,7 @@ def _held_out(findings: Findings) -> Iterator[str]:
         yield (
             f"Of sets that were held out, the emulator{'s' if len(blind) > 1 else ''} of {listed(blind)} "
             f"predict{'' if len(blind) > 1 else 's'} hardly more than the mean (R2 below {_BLIND}): give more "
-            "parameter sets, or, where there are many parameters, bounds of the lengthscales, "
-            "hetcal.HetGP(bounds=(0.01, 10))."
+            "parameter sets or replicates, or drop the target."
         )
     inside = last["coverage_90"] * last["locations"]
     unsound = last.loc[binom.cdf(inside.round(), last["locations"], 0.9) < 0.001, "target"].tolist()
