@@ -198,6 +198,13 @@ def test_with_parameters_level_1_repairs_what_no_learner_sees(needs_r):
     assert errors[1] < 0.7 * errors[0]
 
 
+def test_level_1_may_be_fitted_to_some_locations_and_knows_all(needs_r):
+    stack = hc.StackedGP(learners=QUICK, noise="homoskedastic", fit_points=30).fit(*simulated())
+    assert len(stack.state.Z0) == 60 == len(stack.leave_one_out())
+    error = stack.predict(points(400)).mean - response(points(400))
+    assert np.sqrt(np.mean(error**2)) < 0.5 * response(points(400)).std()
+
+
 # Draws
 
 

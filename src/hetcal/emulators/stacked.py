@@ -55,6 +55,8 @@ class StackedGP:
         Noise model of level 1; see `HetGP`.
     transform : None, "log" or ("log", bound)
         Scale on which y is emulated; predictions come back on y's own.
+    fit_points : int, optional
+        Of level 1: locations that its hyperparameters are fitted to; see `HetGP`.
     seed : int
         Of the folds and the learners.
 
@@ -90,6 +92,7 @@ class StackedGP:
     variance: str = "calibrated"
     noise: str = "auto"
     transform: Any = None
+    fit_points: int | None = 400
     seed: int = 0
     fitted: StackFit | None = field(default=None, init=False, repr=False)
 
@@ -100,7 +103,7 @@ class StackedGP:
         if self.variance not in VARIANCES:
             raise ValueError(f"variance is one of {', '.join(VARIANCES)}, not {self.variance!r}")
         check_seed(self.seed)
-        HetGP(noise=self.noise, transform=self.transform)
+        HetGP(noise=self.noise, transform=self.transform, fit_points=self.fit_points)
 
     # Fitting
 
@@ -157,7 +160,7 @@ class StackedGP:
             data,
             learners,
             self.folds,
-            level1=HetGP(noise=self.noise),
+            level1=HetGP(noise=self.noise, fit_points=self.fit_points),
             with_parameters=self.with_parameters,
             by_location=self.variance == "calibrated",
             rng=generator(self.seed, "emulator", 3),
@@ -351,6 +354,7 @@ class StackedGP:
             "variance": self.variance,
             "noise": self.noise,
             "transform": to_json(as_transform(self.transform)),
+            "fit_points": self.fit_points,
             "seed": int(self.seed),
         }
         write_stack(folder, self._fit, settings)

@@ -14,6 +14,10 @@ import numpy as np
 from hetcal import rbridge
 
 
+# What mlr has confirmed in this process: asking it takes as long as fitting a quick learner ten times.
+_KNOWN: set[str] = set()
+
+
 def named_learners(learners: Any) -> dict[str, dict[str, Any]]:
     """Hyperparameters by learner, from how a user writes them; what cannot be a regression learner raises.
 
@@ -68,8 +72,12 @@ def check_learners(learners: dict[str, dict[str, Any]]) -> None:
     hetcal.rbridge.RMissing
         A package that is not installed, with the command that installs it.
     """
+    asked = repr(learners)
+    if asked in _KNOWN:
+        return
     wrong = rbridge.call("check_learners", learners=learners)
     if wrong is None:
+        _KNOWN.add(asked)
         return
     name = wrong["learner"]
     if wrong["problem"] == "value":
