@@ -40,13 +40,14 @@ def function_posteriors(
     Returns
     -------
     weight : numpy.ndarray
-        (functions, m), each row adding up to 1.
+        (functions, m), each row adding up to 1; functions that count for nothing at any point are left out.
     evidence : numpy.ndarray
         What each function counts for, (functions,).
     """
     logs = likelihood.by_function(unit, observed, functions, rng)
     ratio = np.exp(logs - logs.max(axis=0))
     ratio /= ratio.mean(axis=0)
+    ratio = ratio[ratio.any(axis=1)]
     return ratio / ratio.sum(axis=1, keepdims=True), ratio.mean(axis=1) / ratio.mean()
 
 
