@@ -48,6 +48,14 @@ def test_outputs_are_laid_out_in_declared_order():
     np.testing.assert_array_equal(parts["series"][1], GOOD["series"] + 1)
 
 
+class Carries(Exception):
+    """A fault with what there was of the outputs."""
+
+    def __init__(self, outputs):
+        super().__init__("diverged")
+        self.outputs = outputs
+
+
 @pytest.mark.parametrize(
     "returned, status, usable, sentence",
     [
@@ -69,6 +77,9 @@ def test_outputs_are_laid_out_in_declared_order():
         (None, "failed", [False, False], "returned NoneType, not a dict"),
         (ZeroDivisionError("by zero"), "failed", [False, False], "ZeroDivisionError: by zero"),
         (SystemExit(3), "failed", [False, False], "SystemExit: 3"),
+        (Carries({"total": 7}), "partial", [True, False], "Carries: diverged"),
+        (Carries(GOOD), "failed", [False, False], "Carries: diverged"),
+        (Carries(None), "failed", [False, False], "Carries: diverged"),
     ],
 )
 def test_a_fault_costs_its_output_or_its_run_and_says_why(returned, status, usable, sentence):

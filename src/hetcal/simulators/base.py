@@ -351,18 +351,18 @@ def _judge(
 
 
 def run_one(simulator: Simulator, theta: np.ndarray, seed: int) -> RunResult:
-    """Run a simulator at one parameter set (d,) and seed; its faults become a failed run.
+    """Run a simulator at one parameter set (d,) and seed; its faults, ``sys.exit`` too, become a failed run.
 
-    Only KeyboardInterrupt is let through. A SystemExit is a failed run too: a model that calls ``sys.exit``
-    must not end a study. What a fault carries as `outputs` is kept: the run is partial.
+    Only KeyboardInterrupt is let through. Where a fault carries some of the outputs as `outputs`, the run is partial.
     """
     started = time.perf_counter()
     named = {name: float(value) for name, value in zip(simulator.parameters, theta)}
     try:
-        outputs = simulator(named, int(seed))
-        status, flat, error = validate_outputs(simulator, outputs)
+        status, flat, error = validate_outputs(simulator, simulator(named, int(seed)))
     except (Exception, SystemExit) as fault:
         status, flat, _ = validate_outputs(simulator, getattr(fault, "outputs", {}))
+        if status == "ok":  # a run that ended in a fault is not, whatever it left
+            status, flat = "failed", np.full_like(flat, np.nan)
         error = f"{type(fault).__name__}: {fault}"
     return RunResult(status, flat, time.perf_counter() - started, error)
 

@@ -250,8 +250,7 @@ class Command:
             raise CommandFailed("; ".join(reasons))
         outputs = self._read(folder, reasons)
         if reasons:
-            complete = set(outputs) == set(self.outputs)
-            raise CommandFailed("; ".join(reasons), {} if complete else outputs)
+            raise CommandFailed("; ".join(reasons), outputs)
         return outputs
 
     def _read(self, folder: Path, reasons: list[str]) -> Mapping[str, Any]:
