@@ -333,6 +333,8 @@ def test_lengthscales_stay_within_their_bounds(needs_r, tmp_path):
     assert np.any(free > [0.3, 0.2]) and np.all(held <= [0.3 + 1e-9, 0.2 + 1e-9]) and np.all(held >= 0.05)
     bounded.save(tmp_path)
     assert np.array_equal(hc.load_emulator(tmp_path).fit(X, y).state.theta, held)
+    arrays = HetGP(noise="homoskedastic", bounds=np.array([[0.05, 0.05], [0.3, 0.2]])).fit(X, y)
+    assert np.array_equal(arrays.state.theta, held)
     with pytest.raises(ValueError, match="0 < lower < upper"):
         HetGP(bounds=(0.5, 0.1)).fit(X, y)
 

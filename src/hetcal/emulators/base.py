@@ -221,7 +221,7 @@ def load_emulator(folder: str | Path) -> Any:
 
     Returns
     -------
-    HetGP or StackedGP
+    HetGP, StackedGP or DiscrepancyGP
 
     Raises
     ------
@@ -266,5 +266,6 @@ def load_emulator(folder: str | Path) -> Any:
             f"{path} is cut or changed ({type(error).__name__}: {error}): save the emulator again"
         ) from error
     raise ValueError(
-        f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1' and 'hetcal StackedGP 1'"
+        f"{path} has format {kind!r}; this version of hetcal reads 'hetcal HetGP 1', 'hetcal StackedGP 1' and "
+        "'hetcal DiscrepancyGP 1'"
     )

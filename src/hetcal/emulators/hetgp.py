@@ -236,7 +236,7 @@ class HetGP:
             )
 
     def _lengthscale_bounds(self, dimension: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-        bounds = self.bounds or (_BOUNDS_OF_MANY if dimension >= _MANY else None)
+        bounds = (_BOUNDS_OF_MANY if dimension >= _MANY else None) if self.bounds is None else self.bounds
         if bounds is None:
             return None, None
         lower, upper = (np.broadcast_to(np.asarray(b, dtype=float), (dimension,)).copy() for b in bounds)
