@@ -507,3 +507,7 @@ def test_settings_that_a_study_asked_for_as_scenarios_are_no_other_code():
         ledger.ask("study/scenarios", 0, "scenarios", scenario, [[0.5]], [np.array([1, 2])])
         others = ledger.other_versions(own)
         assert others["version"].tolist() == ["2.0"] and others["runs"].tolist() == [2]
+        # Exhibits run a study's own simulator too: once its code is another, the study's runs are still told of.
+        for study, purpose in (("study", "design"), ("exhibits/1", "exhibits")):
+            ledger.ask(study, 0, purpose, old, [[0.5]], [np.array([1, 2])])
+        assert ledger.other_versions(own).equals(others)

@@ -262,7 +262,7 @@ class LedgerFile:
     def other_versions(self, simulator: Any) -> pd.DataFrame:
         """Runs of simulators of this name with another fingerprint: kept, but not used for `simulator`.
 
-        Settings that a study asked for itself, as scenarios or exhibits, are not among them.
+        Settings that were asked for as scenarios or exhibits only are not among them.
 
         Returns
         -------
@@ -275,8 +275,8 @@ class LedgerFile:
                 "SELECT version, fingerprint, "
                 "(SELECT count(*) FROM runs WHERE runs.simulator_id = known.simulator_id) "
                 "FROM simulators AS known WHERE name = ? AND fingerprint <> ? "
-                "AND NOT EXISTS (SELECT 1 FROM asks WHERE asks.simulator_id = known.simulator_id "
-                "AND purpose IN ('scenarios', 'exhibits')) ORDER BY simulator_id",
+                "AND (SELECT coalesce(max(purpose NOT IN ('scenarios', 'exhibits')), 1) FROM asks "
+                "WHERE asks.simulator_id = known.simulator_id) ORDER BY simulator_id",
                 (simulator.name, mark),
             ).fetchall()
         return pd.DataFrame(rows, columns=["version", "fingerprint", "runs"])
