@@ -109,6 +109,22 @@ def test_a_study_cut_off_after_a_round_goes_on_to_the_same_numbers(method, probl
     assert method.result(other, seed=1).samples.equals(result.samples)
 
 
+def test_cheap_runs_are_made_by_the_workers(problem, needs_r):
+    @hc.simulator(parameters=["a", "b"], outputs={"y": (), "event": ()}, version="1")
+    def worker_only(theta, seed):
+        import multiprocessing
+
+        if multiprocessing.parent_process() is None:
+            raise RuntimeError("made in the calling process")
+        return {"y": theta["a"] + seed % 7, "event": float(seed % 2)}
+
+    ledger = hc.Ledger()
+    small = SETTINGS | {"initial": 15, "replicates": 2, "rounds": 0}
+    hc.EnsemblePosterior(problem, cheap=worker_only, **small).run(ledger, seed=1, workers=2, progress=False)
+    runs = ledger.runs(worker_only)
+    assert len(runs) >= 1000 and (runs["status"] == "ok").all()
+
+
 def test_without_it_a_study_has_the_name_that_it_had(problem, method):
     plain = hc.EnsemblePosterior(problem, **SETTINGS)
     assert "cheap" not in plain.settings()

@@ -90,7 +90,8 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
     todo = study.missing(study.asks())
     if len(todo):
         study.say(f"{len(todo)} runs of the cheap model")
-        execute(simulator, study.problem.theta(todo), todo["seed"].to_numpy(), study.ledger, progress=False)
+        theta, seeds = study.problem.theta(todo), todo["seed"].to_numpy()
+        execute(simulator, theta, seeds, study.ledger, progress=False, **study.where)
     runs = study.training(round)
     good = runs.status == "ok"
     if not good.any():

@@ -206,7 +206,8 @@ class EnsemblePosterior(Rounds):
         box = np.array(before["box"] if before else [np.zeros(d), np.ones(d)])
         cheap = None
         if self.cheap is not None:
-            own = StudyRuns(self._cheap_problem, study.ledger, f"{study.study}-cheap", study.say)
+            name = f"{study.study}-cheap"
+            own = StudyRuns(self._cheap_problem, study.ledger, name, study.say, where=study.where)
             beside = np.unique(unit[in_or_near(box, unit)], axis=0)
             cheap = cheap_runs(own, round, box, beside, seed)
         return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box, cheap)

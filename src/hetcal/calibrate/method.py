@@ -81,6 +81,7 @@ class Method(ABC, Generic[View, Result]):
         warn_of_other_versions(ledger, self.problem.simulator)
         began = time.perf_counter()
         study = self._view(ledger, seed, speaker(progress))
+        study.where = {"workers": workers, "executor": executor, "time_limit": time_limit}
         with (
             open_executor(self.problem.simulator, workers, executor, time_limit) as opened,
             RPool(workers) as study.fitters,

@@ -77,6 +77,8 @@ class StudyRuns:
         Takes one line of text about what is going on.
     fitters : int or RPool
         Who fits emulators, see `hetcal.emulators.fit_many`.
+    where : dict
+        workers, executor and time_limit of `execute`, for runs of a simulator beside the problem's.
     """
 
     problem: Problem
@@ -85,6 +87,7 @@ class StudyRuns:
     say: Callable[[str], None]
     seconds: dict[str, float] = field(default_factory=lambda: {"simulating": 0.0, "fitting": 0.0})
     fitters: int | RPool = 1
+    where: dict[str, Any] = field(default_factory=dict)
     _number: int | None = None
 
     @property
