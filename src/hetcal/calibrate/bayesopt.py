@@ -325,5 +325,7 @@ def _is_number(value: Any) -> bool:
 
 def _among(theta: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which rows of theta (n, d) are one of the others (m, d), to rounding; (n,)."""
-    same = np.isclose(theta[:, None], others[None], rtol=1e-9, atol=0)
-    return same.all(axis=2).any(axis=1)
+    found = np.zeros(len(theta), dtype=bool)
+    for other in others:  # one by one: all pairs at once would be gigabytes
+        found |= np.isclose(theta, other, rtol=1e-9, atol=0).all(axis=1)
+    return found
