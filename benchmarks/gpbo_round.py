@@ -1,9 +1,9 @@
 """One round of GP-BO with 23 parameters and 11 losses, against the same steps written plainly in R.
 
 Ours: hyperparameters from a spread of the locations in worker processes with an R each, conditioning on all, 500,000
-candidates, local search from the best 1,000, a batch of 250 by LCB. R: mleHetGP at its defaults on all locations and
-predict at all candidates, for each loss. R is timed on one loss and on some of the candidates, and scaled. Both are
-scored on fresh locations: the mean log density of a run's loss on the scale that is emulated.
+candidates, local search from the best 1,000, a batch of 250 by LCB. R: mleHetGP with the same kernel and bounds on all
+locations and predict at all candidates, for each loss. R is timed on one loss and on some of the candidates, and
+scaled. Both are scored on fresh locations: the mean log density of a run's loss on the scale that is emulated.
 
     python benchmarks/gpbo_round.py [locations] [fit_points] [candidates]
 """

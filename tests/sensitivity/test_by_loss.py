@@ -156,9 +156,14 @@ def test_what_a_forest_cannot_be_asked_is_told(indices, change, sentence):
 def test_a_forest_is_not_held_against_another_scale_or_region(total):
     X, losses = runs()
     few = {"n": 100, "bootstrap": 39, "draws": 0}
-    for options in ({"scale": "latent"}, {"within": {"a": (0.0, 0.5)}}):
+    for options, given in (
+        ({"scale": "latent"}, "the latent scale:"),
+        ({"within": {"a": (0.0, 0.5)}}, "scale within a:"),
+    ):
         other = hc.sobol_by_loss(total, SPACE, **few, **options)
-        with pytest.raises(ValueError, match="on the natural scale, over the whole prior"):
+        with pytest.raises(
+            ValueError, match=f"the whole prior, not on .*{given} leave out scale= and within="
+        ):
             forest_check(other, X, losses)
 
 

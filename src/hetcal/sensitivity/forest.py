@@ -115,7 +115,11 @@ def forest_check(
     totals = indices.totals.drop(index=SEED)
     check_whole("trees", trees, 1)
     if indices.scale != "natural" or indices.within:
-        raise ValueError("a forest is held against indices on the natural scale, over the whole prior")
+        raise ValueError(
+            f"a forest is held against indices on the natural scale, over the whole prior, not on the {indices.scale} "
+            f"scale{' within ' + ', '.join(indices.within) if indices.within else ''}: leave out scale= and within= of "
+            "sobol_by_loss"
+        )
     missing = [name for name in totals.columns if name not in losses.columns]
     if missing:
         raise ValueError(f"losses lack {', '.join(missing)}: give a column a loss, as Problem.evaluate does")
