@@ -51,7 +51,7 @@ def compute(folder: Path, part: Part, units: list[tuple[Any, ...]], processes: i
     if not units:
         return
     file = folder / f"{part.file}.csv"
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), max_tasks_per_child=20) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         running = {pool.submit(_timed, part.compute, unit): unit for unit in units}
         for done in as_completed(running):
             unit = running[done]
