@@ -281,7 +281,7 @@ def test_a_users_reader_that_stops_fails_the_run():
 def test_working_directories_stay_as_told(tmp_path, monkeypatch, keep, stay):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     simulator = script(
-        "import sys; a = float(sys.argv[1]); print('x,y' if a < 3 else 'x'); print('1,2'); sys.exit(a == 1)",
+        "import sys; a = float(sys.argv[1]); print('x,y\\n1,2' if a < 3 else 'x\\n1'); sys.exit(a == 1)",
         outputs={"x": (), "y": ()}, read={n: CSV("run.stdout", n) for n in "xy"}, keep=keep,
     )  # fmt: skip
     failed, ok, partial = (run_one(simulator, np.array([a]), 1) for a in (1.0, 2.0, 3.0))

@@ -93,7 +93,11 @@ def test_a_column_of_a_table_fills_the_shape_row_by_row(tmp_path):
 @pytest.mark.parametrize(
     "text, sentence",
     [
-        ("day,cases\n1,3\n2\n", "cases in line 3 of out is '' where a number belongs"),
+        ("day,cases\n1,3\n2\n", "line 3 of out has 1 columns, its first line 2"),
+        ("day,cases\n1,3\n2,4,5\n", "line 3 of out has 3 columns, its first line 2"),  # a decimal comma
+        ('"cases"\n"1",3\n"2",4\n', "line 2 of out has 2 columns, its first line 1"),  # R's row names
+        ("cases,cases\n1,3\n2,4\n", "out has 2 columns 'cases'"),
+        ("day,cases\n1,3\n2,\n", "cases in line 3 of out is '' where a number belongs"),
         ("day,cases\n1,3\n2,x\n", "cases in line 3 of out is 'x' where a number belongs"),
         ("day,cases\n1,3\n", "column 'cases' of out has 1 rows, 2 wanted"),
         ("day,sick\n1,3\n2,4\n", "out has no column 'cases'; it has day, sick"),

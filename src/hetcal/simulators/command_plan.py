@@ -206,7 +206,7 @@ def _check_known(text: Text, known: set[str]) -> None:
         near = difflib.get_close_matches(name, sorted(known), n=1)
         raise ValueError(
             f"{text.where} has the unknown placeholder {{{name}}}"
-            + (f", did you mean {{{near[0]}}}?" if near else f"; known are {', '.join(sorted(known))}")
+            + (f", did you mean {{{near[0]}}}?" if near else f"; known are {', '.join(sorted(known))}.")
             + f" Write {{{{{name}}}}} where the braces belong to the text"
         )
 

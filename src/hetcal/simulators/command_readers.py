@@ -138,12 +138,17 @@ class CSV:
             raise ReadFault(
                 f"{self.file} has no column {self.column!r}; it has {', '.join(names) or 'no line'}"
             )
+        if names.count(self.column) > 1:
+            raise ReadFault(f"{self.file} has {names.count(self.column)} columns {self.column!r}")
         place = names.index(self.column)
         values = []
         for number, row in enumerate(rows[1:], start=2):
-            where = f"{self.column} in line {number} of {self.file}"
+            if row and len(row) != len(names):
+                raise ReadFault(
+                    f"line {number} of {self.file} has {len(row)} columns, its first line {len(names)}"
+                )
             if row:
-                values.append(_number(row[place] if place < len(row) else "", where))
+                values.append(_number(row[place], f"{self.column} in line {number} of {self.file}"))
         if len(values) != math.prod(shape):
             raise ReadFault(
                 f"column {self.column!r} of {self.file} has {len(values)} rows, {math.prod(shape)} wanted"
