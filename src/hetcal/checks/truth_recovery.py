@@ -154,7 +154,7 @@ def synthetic_recovery(
     space.to_unit(point)  # outside of a prior raises
     known = replace(method, problem=_of_truth(method.problem, point, seed, time_limit))
     result = known.run(ledger, seed, workers, executor, time_limit, progress=progress)
-    return SyntheticRecovery(_table(result, point[0]), result, dict(zip(space.names, point[0].tolist())))
+    return recovery_of(result, dict(zip(space.names, point[0].tolist())))
 
 
 def _of_truth(problem: Problem, point: np.ndarray, seed: int, time_limit: float | None) -> Problem:
@@ -178,9 +178,30 @@ def _of_truth(problem: Problem, point: np.ndarray, seed: int, time_limit: float 
     return Problem(problem.space, simulator, targets)
 
 
-def _table(result: CalibrationResult, truth: np.ndarray) -> pd.DataFrame:
-    """Ranges beside the truth, with verdicts and total indices."""
+def recovery_of(result: CalibrationResult, truth: Mapping[str, float]) -> SyntheticRecovery:
+    """Verdicts of a calibration that is finished, to data whose truth is known.
+
+    Parameters
+    ----------
+    result : CalibrationResult
+    truth : mapping of str to float
+        Every parameter, natural units.
+
+    Returns
+    -------
+    SyntheticRecovery
+
+    Examples
+    --------
+    >>> import hetcal as hc
+    >>> from hetcal.checks.truth_recovery import recovery_of
+    >>> problem = hc.studies.flu1978.study().problem
+    >>> result = hc.BayesianCalibration(problem, initial=20, batch=2, rounds=1).run(seed=1)
+    >>> len(recovery_of(result, {"R0": 3.6, "infectious_days": 2.2, "I0": 3.0}).table)
+    3
+    """
     space = result.problem.space
+    values = np.array([truth[name] for name in space.names], dtype=float)
     indices = sobol(
         result.emulator,
         space,
@@ -189,9 +210,10 @@ def _table(result: CalibrationResult, truth: np.ndarray) -> pd.DataFrame:
         draws=_DRAWS if can_draw(result.emulator) else 0,
     ).table.set_index("parameter")
     table = result.ranges.table.copy()
-    table.insert(1, "truth", truth)
+    table.insert(1, "truth", values)
     table["best"] = [result.best.theta[name] for name in space.names]
-    table["covers"] = (table["low"] <= truth) & (truth <= table["high"])
+    table["covers"] = (table["low"] <= values) & (values <= table["high"])
     narrow = table["share"] < _NARROW
     table["verdict"] = np.where(~narrow, OPEN, np.where(table["covers"], RECOVERED, FALSE))
-    return table.join(indices[["total", "total_low", "total_high"]], on="parameter")
+    table = table.join(indices[["total", "total_low", "total_high"]], on="parameter")
+    return SyntheticRecovery(table, result, dict(truth))

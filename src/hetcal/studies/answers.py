@@ -33,6 +33,8 @@ class Answers:
     scenarios : Scenarios or None
     exhibits : tuple of Exhibit
         What the study shows beside; their runs come from `simulate`.
+    workers : int
+        Processes that the study was given; an exhibit that calibrates gives them to its method.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class Answers:
     posterior: PosteriorResult | None
     scenarios: Scenarios | None
     exhibits: tuple[Exhibit, ...] = ()
+    workers: int = 1
 
     def simulate(
         self, simulator: Any, design: Any, replicates: Any, stream: int = 0, common: bool = False

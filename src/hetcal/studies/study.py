@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hetcal.problem import Problem
     from hetcal.report import Exhibit
 
-SHIPPED = ("flu1978", "flu1978_bed", "hagelloch", "three_cluster")
+SHIPPED = ("flu1978", "flu1978_bed", "hagelloch", "many_losses", "three_cluster")
 BUDGETS = ("quick", "full")
 
 
@@ -178,7 +178,7 @@ class Study:
             scenarios = posterior.scenarios(self.scenarios, self.outcome, draws=self.draws, **options)
         if self.exact and posterior is not None:
             posterior.exact()
-        answers = Answers(results[0], posterior, scenarios)
+        answers = Answers(results[0], posterior, scenarios, workers=options.get("workers", 1))
         if self.exhibits is None:
             return answers
         from hetcal.report.exhibits import checked_exhibits
