@@ -167,12 +167,11 @@ class HetGP:
             for kind, state in fits.items()
             if state is not None
         }
+        if rows is not None:
+            states = {k: condition_on_all(s, everything, rows, self.covariance) for k, s in states.items()}
         compared = {"het": states["het"]} if self.noise == "heteroskedastic" else states
         self.choice = choose_noise(compared, self.covariance)
-        state = states["het" if self.choice.chosen == "heteroskedastic" else "hom"]
-        if rows is not None:
-            state = condition_on_all(state, everything, rows, self.covariance)
-        self._condition(state)
+        self._condition(states["het" if self.choice.chosen == "heteroskedastic" else "hom"])
         self._homoskedastic_g = states["hom"].g if "hom" in states else None
         assert self.state is not None
         if not self.state.converged:
