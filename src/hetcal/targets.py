@@ -32,9 +32,10 @@ class Target(Observed):
     loss : str
         "rss", "log_rss", "sqrt_rss" (sums of squared differences, of logs, of roots), "binomial" (minus log
         likelihood, p clipped to [.001, .999], needs `trials`), "poisson_deviance", "half_poisson_deviance" (half of
-        it, on the scale of a log likelihood), "negative_binomial" (deviance, needs `dispersion` k: variance mu + mu^2/k), "gaussian"
-        (half the squared residuals over `sd`), "log_gaussian" (minus log likelihood of the residuals of logs with their
-        own standard deviation s, s^2 = RSS / (n - 1): n (log(2 pi) / 2 + log s) + (n - 1) / 2; needs `least_sd`).
+        it, on the scale of a log likelihood), "negative_binomial" (deviance, needs `dispersion` k: variance
+        mu + mu^2/k), "gaussian" (half the squared residuals over `sd`), "log_gaussian" (minus log likelihood of the
+        residuals of logs with their own standard deviation s, s^2 = RSS / (n - 1):
+        n (log(2 pi) / 2 + log s) + (n - 1) / 2; needs `least_sd`).
     weight : float
         Share in the total, at least 0.
     name : str, optional
