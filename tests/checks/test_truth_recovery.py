@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import hetcal as hc
+from hetcal.checks.truth_recovery import recovery_of
 from hetcal.streams import simulator_seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.hetgp.FitWarning")
@@ -94,9 +95,8 @@ def test_it_goes_on_from_its_ledger_to_the_same_table(found):
 
 def test_a_narrow_range_without_the_truth_is_a_false_recovery(found):
     """The same calibration, held against a truth that its data do not have."""
-    from hetcal.checks.truth_recovery import _table
-
-    table = _table(found.result, np.array([1.9, 1.3, 0.4, 1.7])).set_index("parameter")
+    elsewhere = {"a": 1.9, "b": 1.3, "c": 0.4, "d": 1.7}
+    table = recovery_of(found.result, elsewhere).table.set_index("parameter")
     assert table["verdict"].to_dict() == {"a": "false recovery", "b": "recovered"} | dict.fromkeys(
         INERT, "not recovered"
     )
