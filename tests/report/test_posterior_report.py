@@ -183,6 +183,11 @@ def test_judgements_follow_their_causes(findings):
     few = replace(findings, result=replace(findings.result, effective=90.0))
     assert judged(few)["draws"] == ("90 effective draws", "look")
     assert any(note.startswith("Only 90 effective draws") for note in cautions(few))
+    said = "The emulators do not know the likelihood yet (standard deviation of log L "
+    for sd, told in ((1.9, False), (12.34, True)):
+        history = findings.result.history.assign(sd_log_likelihood=sd)
+        notes = cautions(replace(findings, result=replace(findings.result, history=history)))
+        assert any(note.startswith(f"{said}{sd:.1f})") for note in notes) is told
     broken = findings.diagnostics.assign(verdict="bad")
     assert judged(replace(findings, diagnostics=broken))["emulators"][1] == "bad"
     assert card["verdict"][1] == "good" and card["summaries"][1] == "good"

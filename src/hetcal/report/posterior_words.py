@@ -19,6 +19,10 @@ SECTIONS = {
 }
 _NAMED = 4
 
+# Standard deviation of log L from which on posteriors of the measles chain stood in the wrong place: of 120, all that
+# did were above 10, none below 2.
+_UNSURE = 2.0
+
 
 def sections(findings: PosteriorFindings) -> dict[str, str]:
     """Sections of this posterior's part."""
@@ -90,5 +94,11 @@ def cautions(findings: PosteriorFindings) -> list[str]:
     if result.effective < 400:
         notes.append(
             f"Only {result.effective:.0f} effective draws from the posterior: ends of intervals are rough."
+        )
+    unsure = float(result.history["sd_log_likelihood"].iloc[-1])
+    if unsure > _UNSURE:
+        notes.append(
+            f"The emulators do not know the likelihood yet (standard deviation of log L {unsure:.1f}): intervals may "
+            "miss the truth altogether. Raise rounds= before you use them."
         )
     return [*notes, *findings.words.cautions(findings)]
