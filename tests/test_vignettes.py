@@ -81,6 +81,21 @@ def test_external_model(needs_r, tmp_path):
     assert int(peaks[0]) < int(peaks[1]) < int(peaks[2])
 
 
+def test_stack_or_process(needs_r, tmp_path):
+    said = said_by("stack_or_process.py", tmp_path, CASES="smooth,jump", SHARE="0.5")
+    columns = re.search(r"^ +(R2.*)$", said, re.M).group(1).split("  ")
+    names = [name.strip() for name in columns if name.strip()]
+    rows = {
+        kind: dict(zip(names, map(float, re.findall(r"-?\d+\.\d+", told))))
+        for kind, told in re.findall(r"^(?:smooth|jump)? +([a-z, ]+?)  +(-?\d.*)$", said, re.M)
+    }
+    assert set(rows) == {"process", "stack", "stack, as published"}
+    # The text: the published variance holds about half; what is claimed at the best of a jump is too low.
+    published, calibrated = (rows[kind]["90 %"] for kind in ("stack, as published", "stack"))
+    assert published < 0.7 and published < calibrated - 0.1
+    assert rows["process"]["claimed"] < rows["process"]["true"]
+
+
 def test_measles(needs_r, tmp_path):
     said = said_by("measles.py", tmp_path, TRIALS="4", ROUNDS="2")
     assert (tmp_path / "flu" / "stages.png").stat().st_size > 10_000

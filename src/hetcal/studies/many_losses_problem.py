@@ -126,6 +126,8 @@ def templates(simulator: Any) -> list[Target]:
     reached = (patches["cluster"] == "A") & ~patches["id"].isin(SEEDED)
     patches_of_a = tuple(np.flatnonzero(reached).tolist())
     months = DAYS // 30
+    # Chance switches four of the losses between two heights, a large outbreak or none: their logarithms have bounds so
+    # far below that they are nearly the losses themselves, since a lognormal would not hold both.
     return [
         Target(
             "incidence",
@@ -146,6 +148,7 @@ def templates(simulator: Any) -> list[Target]:
             name="cases_B_near",
             statistic=Reported(places.index("B_near"), REPORTED["B_near"], 30),
             label="reported cases in B near by month",
+            transform=("log", -1000.0),
         ),
         Target(
             "attack_rate_B_near",
@@ -156,9 +159,16 @@ def templates(simulator: Any) -> list[Target]:
             name="immune_B_near",
             statistic=Surveyed(SURVEYED),
             label="immune of 400 in B near",
+            transform=("log", 0.0),
         ),
         Target(
-            "invaded_C", observed=0.0, loss="binomial", trials=1, weight=1.0, label="whether C was reached"
+            "invaded_C",
+            observed=0.0,
+            loss="binomial",
+            trials=1,
+            weight=1.0,
+            label="whether C was reached",
+            transform=("log", -10.0),
         ),
         Target("peak_day_A", observed=0.0, loss="gaussian", sd=3.0, weight=2.0, label="day of the peak in A"),
         Target(
@@ -189,6 +199,7 @@ def templates(simulator: Any) -> list[Target]:
             name="relative_risk",
             statistic=Risks(people),
             label="log attack rate of B far, B near and C over that of A",
+            transform=("log", -50.0),
         ),
     ]
 
