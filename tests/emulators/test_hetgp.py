@@ -496,6 +496,18 @@ def test_wrong_questions_are_refused(fitted):
         emulator.sample([[0.1, 0.2]], scale="log")
 
 
+def test_noise_does_not_grow_beyond_all_bounds_where_most_replicates_agree(needs_r):
+    # A loss that is 0 or 7 in every run: beside a threshold replicates differ, elsewhere they agree to the last digit.
+    rng = np.random.default_rng(1)
+    X = np.repeat(rng.random((80, 6)), 3, axis=0)
+    y = np.where(rng.random(len(X)) < 1 / (1 + np.exp(30 * (X[:, 0] - 0.5))), 7.0, 0.0)
+    emulator = HetGP(noise="heteroskedastic", transform=("log", -1.0)).fit(X, y)
+    predicted = emulator.predict(rng.random((5000, 6)))
+    assert np.isfinite([predicted.mean, predicted.mean_var, predicted.noise_var]).all()
+    spread = np.log(y + 1).var()
+    assert emulator.predict(rng.random((5000, 6)), scale="latent").noise_var.max() <= 10 * spread + 1e-12
+
+
 def test_among_many_parameters_lengthscales_are_free_of_hetgps_own_bounds(needs_r):
     rng = np.random.default_rng(5)
 

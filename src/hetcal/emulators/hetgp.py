@@ -253,10 +253,7 @@ class HetGP:
 
     def _noise(self, X: np.ndarray) -> np.ndarray:
         """Latent noise variance at X (m, d); (m,)."""
-        state = self._fitted
-        if self.noise_process is None:
-            return np.full(len(X), state.nu_hat * state.g)
-        return state.nu_hat * np.exp(self.noise_process.predict(X, variance=False)[0])
+        return self._fitted.noise_var(self.noise_process, X)
 
     def _points(self, X: Any) -> np.ndarray:
         X = np.atleast_2d(np.asarray(X, dtype=float))

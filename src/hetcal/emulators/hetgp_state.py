@@ -15,6 +15,8 @@ import numpy as np
 from hetcal.emulators.gaussian_process import GaussianProcess
 
 _FORMAT = "hetcal HetGP 1"
+# Most noise that is believed anywhere, over the variance of all runs together.
+_MOST_NOISE = 10.0
 _ARRAYS = ("X0", "Z0", "mult", "Z", "theta", "theta_g", "Delta", "Lambda")
 
 
@@ -92,6 +94,17 @@ class HetGPState:
         return GaussianProcess(
             self.X0, self.Delta, nugget, self.theta_g, covariance, self.nmean, self.nu_hat_var
         )
+
+    def noise_var(self, process: GaussianProcess | None, X: np.ndarray) -> np.ndarray:
+        """Latent noise variance of a run at X (m, d), (m,), from the process of the log noise ratio.
+
+        hetGP's, but no more than ten times the variance of all runs: where the replicates of most locations agree and
+        those of some do not, the logarithm extrapolates to noise that no number holds.
+        """
+        if process is None:
+            return np.full(len(X), self.nu_hat * self.g)
+        most = np.log(_MOST_NOISE * np.var(self.Z) / self.nu_hat)
+        return self.nu_hat * np.exp(np.minimum(process.predict(X, variance=False)[0], most))
 
     def leave_one_out(self, process: GaussianProcess) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean, its variance and the noise variance of the observed mean, at each location from all others."""

@@ -12,7 +12,6 @@ from hetcal.emulators.discrepancy import DiscrepancyGP
 from hetcal.emulators.function_draws import FEATURES, Waves
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks, square_root
 from hetcal.emulators.hetgp import HetGP
-from hetcal.emulators.hetgp_state import HetGPState
 from hetcal.emulators.stacked import StackedGP
 from hetcal.emulators.total import WeightedTotal
 from hetcal.sensitivity.hyperparameters import draw_hyperparameters
@@ -83,13 +82,6 @@ class _Functions:
     def __call__(self, X: np.ndarray) -> np.ndarray:
         """Values at a block of points (m, d); (m, functions)."""
         return self._prior(X) + self.process.correlate(X) @ self.update + self.trend
-
-
-def _fitted_noise(state: HetGPState, process: GaussianProcess | None, X: np.ndarray) -> np.ndarray:
-    """Latent noise variance as fitted, (m,)."""
-    if process is None:
-        return np.full(len(X), state.nu_hat * state.g)
-    return state.nu_hat * np.exp(process.predict(X, variance=False)[0])
 
 
 def _is_stack(part: Any) -> bool:
@@ -187,7 +179,7 @@ class PosteriorFunctions:
         for t, part in enumerate(self.parts):
             places = part.process.place(X) if _is_stack(part) else None
             inputs = X if places is None else places.inputs
-            noise = _fitted_noise(part.state, part.noise_process, X) if places is None else places.noise_var
+            noise = part.state.noise_var(part.noise_process, X) if places is None else places.noise_var
             latent[t, 2] = noise[:, None] * self.noise_level[t]
             for s, drawn in enumerate(self.functions):
                 columns = slice(s * _PER_SET, min((s + 1) * _PER_SET, self.n))
