@@ -125,15 +125,20 @@ def _came_back(recovered: Mapping[str, SyntheticRecovery]) -> Exhibit:
     """Which parameters of the truth came back, their total indices beside it."""
     frames = {name: found.table.set_index("parameter") for name, found in recovered.items()}
     order = frames[PROCESS].sort_values("total", ascending=False).index
-    columns: dict[str, list[str]] = {
-        "parameter": list(order),
-        "truth": [f"{frames[PROCESS].loc[p, 'truth']:.4g}" for p in order],
-    }
-    for name, frame in frames.items():
-        rows = frame.loc[order]
-        columns[f"not ruled out, {name}"] = [f"{r.low:.3g} to {r.high:.3g}" for r in rows.itertuples()]
-        columns[f"verdict, {name}"] = rows["verdict"].tolist()
-        columns[f"total index, {name}"] = [f"{value:.2f}" for value in rows["total"]]
+    rows = []
+    for parameter in order:
+        for name, frame in frames.items():
+            r = frame.loc[parameter]
+            rows.append(
+                {
+                    "parameter": parameter,
+                    "truth": f"{r.truth:.4g}",
+                    "by": name,
+                    "not ruled out": f"{r.low:.3g} to {r.high:.3g}",
+                    "verdict": r.verdict,
+                    "total index": f"{r.total:.2f} ({r.total_low:.2f} to {r.total_high:.2f})",
+                }
+            )
     told = "; ".join(
         f"{name}: {found.counts[RECOVERED]} recovered, {found.counts[OPEN]} not, {found.counts[FALSE]} false "
         f"{'recovery' if found.counts[FALSE] == 1 else 'recoveries'}"
@@ -146,8 +151,9 @@ def _came_back(recovered: Mapping[str, SyntheticRecovery]) -> Exhibit:
         "half of the prior. A parameter whose total index is near 0 does not change the weighted loss, so no amount "
         "of runs will bring it back; a false recovery is narrow and misses the truth.",
         {caption: partial(_paint, frames={name: frame.loc[order] for name, frame in frames.items()})},
-        pd.DataFrame(columns),
-        note="Parameters by their total index for the weighted loss F over the prior.",
+        pd.DataFrame(rows),
+        note="Parameters by their total index for the weighted loss F over the prior, in brackets its 95 % interval; "
+        "one that reaches far above 1 says that these emulators do not know it.",
     )
 
 

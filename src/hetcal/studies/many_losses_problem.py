@@ -32,7 +32,7 @@ TRUTH = {
 DAYS = 365
 SURVEYED = 400  # people asked for a blood sample
 REPORTED = {"A": 0.01, "B_near": 0.1}  # share of the infections that become a reported case
-DISPERSION = 2.0  # of reports from B near
+DISPERSION = 10.0  # of reports from B near
 ABSENT = 0.2  # share of the infectious who are missed at school; the calibration does not know it
 DATA_SEED = 2021
 WEEKS = 6, 18  # first and last in which absent pupils were counted
@@ -125,7 +125,7 @@ def templates(simulator: Any) -> list[Target]:
     people = tuple(patches.groupby("cluster", sort=False)["pop"].sum().astype(float))
     reached = (patches["cluster"] == "A") & ~patches["id"].isin(SEEDED)
     patches_of_a = tuple(np.flatnonzero(reached).tolist())
-    months = DAYS // 30
+    months, quarters = DAYS // 30, DAYS // 90
     # Chance switches four of the losses between two heights, a large outbreak or none: their logarithms have bounds so
     # far below that they are nearly the losses themselves, since a lognormal would not hold both.
     return [
@@ -140,14 +140,14 @@ def templates(simulator: Any) -> list[Target]:
         ),
         Target(
             "incidence",
-            observed=np.zeros(months),
+            observed=np.zeros(quarters),
             loss="negative_binomial",
             dispersion=DISPERSION,
             floor=20.0,  # rashes that are no measles
-            weight=0.005,
+            weight=0.003,
             name="cases_B_near",
-            statistic=Reported(places.index("B_near"), REPORTED["B_near"], 30),
-            label="reported cases in B near by month",
+            statistic=Reported(places.index("B_near"), REPORTED["B_near"], 90),
+            label="reported cases in B near by quarter",
             transform=("log", -1000.0),
         ),
         Target(
@@ -170,7 +170,7 @@ def templates(simulator: Any) -> list[Target]:
             label="whether C was reached",
             transform=("log", -10.0),
         ),
-        Target("peak_day_A", observed=0.0, loss="gaussian", sd=3.0, weight=2.0, label="day of the peak in A"),
+        Target("peak_day_A", observed=0.0, loss="gaussian", sd=3.0, weight=4.0, label="day of the peak in A"),
         Target(
             "infectious",
             observed=np.ones(WEEKS[1] - WEEKS[0] + 1),
