@@ -25,12 +25,12 @@ Twelve of its settings are taken to be unknown. The data are one outbreak that w
 the scatter of reports, surveys and notes about it; so every answer can be checked.
 
 The eight losses are of seven families. Reported cases in A by month, one in a hundred infections, count by half their
-Poisson deviance; those in B near by quarter, one in ten, by the deviance of a negative binomial, with 20 rashes a month that are
-no measles as its floor. Of 400 people in B near whose blood was tested so many were immune: binomial. Whether C was
-reached: binomial, one trial. The day of the peak in A: Gaussian, 3 days. Pupils absent in A each week are an unknown
-share of the infectious, so only the shape of that curve counts: squares of logarithms, with the factor profiled. Days
-on which measles reached twelve places of A: logarithms with a standard deviation of their own. How much lower the
-attack rates in the other clusters were than in A: squared logarithms of relative risks.
+Poisson deviance; those in B near by quarter, one in ten, by the deviance of a negative binomial, with 20 rashes a month
+that are no measles as its floor. Of 400 people in B near whose blood was tested so many were immune: binomial. Whether
+C was reached: binomial, one trial. The day of the peak in A: Gaussian, 3 days. Pupils absent in A each week are an
+unknown share of the infectious, so only the shape of that curve counts: squares of logarithms, with the factor
+profiled. Days on which measles reached twelve places of A: logarithms with a standard deviation of their own. How much
+lower the attack rates in the other clusters were than in A: squared logarithms of relative risks.
 
 The weights are such that no loss outvotes the others where the model is right: at the true parameters each adds 2 to 4
 to F, their weighted sum, beyond what a perfect model would have. Without weights the reported cases, a thousand times
