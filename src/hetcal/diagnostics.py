@@ -227,11 +227,9 @@ def _coverage(z: np.ndarray, level: float, where: str = "") -> dict[str, Any]:
 
 def _coverage_by_noise(z: np.ndarray, left_out: pd.DataFrame, emulator: Any) -> list[dict[str, Any]]:
     """Coverage from the quietest to the noisiest locations: by modelled noise, or by what replicates show."""
-    noise = (
-        left_out["noise_var"].to_numpy()
-        if emulator.state.heteroskedastic
-        else _replicate_variance(emulator.state)
-    )
+    noise = left_out["noise_var"].to_numpy()
+    if np.ptp(noise) == 0:
+        noise = _replicate_variance(emulator.state)
     known = np.flatnonzero(np.isfinite(noise))
     if len(known) < 8:
         advice = "Too few locations have replicates to order them by noise: give replicates."

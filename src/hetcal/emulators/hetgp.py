@@ -184,6 +184,11 @@ class HetGP:
         return self._fitted.X0
 
     @property
+    def runs(self) -> int:
+        """How many runs it was fitted to."""
+        return int(self._fitted.mult.sum())
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         """Plain numbers from which a later fit can start."""
         state = self._fitted
@@ -403,8 +408,7 @@ class HetGP:
         text = f"HetGP({self.covariance}, noise={self.noise}, transform={transform}"
         if self.state is None:
             return text + ", not fitted)"
-        runs, locations = int(self.state.mult.sum()), len(self.state.Z0)
-        return text + f"; fitted to {runs} runs at {locations} locations, {self.choice})"
+        return text + f"; fitted to {self.runs} runs at {len(self.state.Z0)} locations, {self.choice})"
 
 
 def _vector(value: Any) -> Any:

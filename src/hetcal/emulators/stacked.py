@@ -34,7 +34,7 @@ class StackedGP:
 
     Level 0 learns the means of the locations from the unit-cube coordinates less a half and their squares, and
     predicts each location from folds that do not hold it; the folds are the same for all learners. Level 1 is a
-    `HetGP` of the runs over these predictions. Its own variance knows nothing of what the learners get wrong, so
+    `HetGP` of the same means over these predictions. Its own variance knows little of what the learners get wrong, so
     ``mean_var`` is that of the held-out locations' squared residuals, less their noise, smoothed over the learners'
     disagreement and the mean, where that is larger, times one factor calibrated by their log score. ``noise_var`` is
     level 1's, set right by what replicates show. Without replicates what the learners get wrong cannot be told from
@@ -219,6 +219,11 @@ class StackedGP:
         return self._fit.locations
 
     @property
+    def runs(self) -> int:
+        """How many runs it was fitted to."""
+        return int(self._fit.count.sum())
+
+    @property
     def process(self) -> StackedProcess:
         """The process of the latent mean over the parameters."""
         return self._fit.process
@@ -375,5 +380,5 @@ class StackedGP:
             return text + ", not fitted)"
         failed = self.fitted.failed
         without = f", without {', '.join(failed)}" if failed else ""
-        runs, locations = int(self.fitted.state.mult.sum()), len(self.fitted.locations)
-        return text + f"; fitted to {runs} runs at {locations} locations{without}, {self.choice})"
+        locations = len(self.fitted.locations)
+        return text + f"; fitted to {self.runs} runs at {locations} locations{without}, {self.choice})"

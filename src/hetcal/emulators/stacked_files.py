@@ -31,6 +31,7 @@ def write_stack(folder: str | Path, fit: StackFit, settings: dict[str, Any]) -> 
         "learners": list(fit.level0.names),
         "failed": fit.failed,
         "rows": fit.rows.tolist(),
+        "count": fit.count.tolist(),
         "scaling": _plain(asdict(fit.scaling)),
         "with_parameters": fit.with_parameters,
         "mean_variance": None if fit.mean_variance is None else _plain(asdict(fit.mean_variance)),
@@ -58,6 +59,7 @@ def read_stack(folder: str | Path) -> tuple[dict[str, Any], StackFit]:
         )
     fit = StackFit(
         rows=np.array(meta["rows"]),
+        count=np.array(meta["count"]),
         level0=level0,
         failed=meta["failed"],
         scaling=Scaling(**_arrays(meta["scaling"])),

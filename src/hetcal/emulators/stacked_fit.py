@@ -59,13 +59,16 @@ class StackFit:
     Attributes
     ----------
     rows : numpy.ndarray
-        Locations as level 1 has them (n, d); single runs where folds were of runs.
+        What both levels learn from, (n, d): locations, or single runs where folds were of runs.
+    count : numpy.ndarray
+        Runs of each, (n,).
     level0 : FittedLearners
     failed : dict of str to str
         Why learners were left out.
     scaling : Scaling
     level1 : HetGP
-        Over the scaled out-of-fold predictions, and the parameters where `with_parameters`.
+        Of the rows' means over the scaled out-of-fold predictions, and the parameters where `with_parameters`. Its
+        noise holds what the learners miss beside the noise of a mean.
     with_parameters : bool
     mean_variance : MeanVariance or None
         None where level 1's own variance is all.
@@ -76,6 +79,7 @@ class StackFit:
     """
 
     rows: np.ndarray
+    count: np.ndarray
     level0: FittedLearners
     failed: dict[str, str]
     scaling: Scaling
@@ -118,25 +122,28 @@ class StackFit:
         return Places(X, inputs, mean, level1_var, excess, noise_var)
 
     def updated(self, X: np.ndarray, y: np.ndarray) -> StackFit:
-        """With more runs (N, d), (N,) at level 1; runs at new locations enter with what the learners predict there."""
-        known = {row.tobytes(): i for i, row in enumerate(self.rows)}
-        new = {row.tobytes(): row for row in X if row.tobytes() not in known}
-        rows, inputs = self.rows, self.state.X0
-        held_out_var, held_out_noise_var = self.held_out_var, self.held_out_noise_var
-        if new:
-            places = self.place(np.array(list(new.values())))
-            known |= {key: len(known) + i for i, key in enumerate(new)}
-            rows, inputs = np.vstack([rows, places.X]), np.vstack([inputs, places.inputs])
-            if held_out_var is not None and held_out_noise_var is not None:
-                held_out_var = np.concatenate([held_out_var, self.process.variance(places)])
-                held_out_noise_var = np.concatenate([held_out_noise_var, places.noise_var])
-        level1 = copy.copy(self.level1).update(inputs[[known[row.tobytes()] for row in X]], y)
+        """With more runs (N, d), (N,) at level 1; new locations enter with what the learners predict there."""
+        by_location = self.mean_variance is not None
+        data = find_replicates(X, y) if by_location else single_runs(find_replicates(X, y))
+        known = {row.tobytes(): i for i, row in enumerate(self.rows)} if by_location else {}
+        at = np.array([known.get(row.tobytes(), -1) for row in data.X])
+        new, old = at < 0, at[at >= 0]
+        count, means = self.count.copy(), self.state.Z0.copy()
+        count[old] += data.count[~new]
+        means[old] += (data.mean[~new] - means[old]) * data.count[~new] / count[old]
+        level1 = copy.copy(self.level1)
+        level1._condition(replace(self.state, Z0=means, Z=means))
+        grown = replace(self, level1=level1, count=count)
+        if not new.any():
+            return grown
+        places = self.place(data.X[new])
+        level1.update(_apart(np.vstack([self.state.X0, places.inputs]))[len(means) :], data.mean[new])
         return replace(
-            self,
-            rows=rows,
-            level1=level1,
-            held_out_var=held_out_var,
-            held_out_noise_var=held_out_noise_var,
+            grown,
+            rows=np.vstack([self.rows, places.X]),
+            count=np.concatenate([count, data.count[new]]),
+            held_out_var=_longer(self.held_out_var, self.process.variance(places)),
+            held_out_noise_var=_longer(self.held_out_noise_var, places.noise_var),
         )
 
     def leave_one_out(self) -> pd.DataFrame:
@@ -145,6 +152,7 @@ class StackFit:
         if self.held_out_var is not None:
             frame["mean_var"] = self.held_out_var
             frame["noise_var"] = self.held_out_noise_var
+        frame["replicates"] = self.count
         variance = frame["mean_var"] + frame["noise_var"] / frame["replicates"]
         frame["sd"] = np.sqrt(variance)
         frame["z"] = (frame["observed"] - frame["mean"]) / frame["sd"]
@@ -213,14 +221,12 @@ def fit_stack(
     StackFit
     """
     # Means and not runs are learned: a forest of rows that repeat puts each location in a leaf of its own, and a
-    # hundred runs of one place would outweigh all others, though its mean is no better a guide to the rest.
-    row_of_run = np.repeat(np.arange(len(data.X)), data.count)
-    rows, values = data.X, data.mean
-    if not by_location:
-        rows, values, row_of_run = data.X[row_of_run], data.y, np.arange(len(data.y))
-    fold = rng.permutation(np.arange(len(rows)) % folds)
+    # hundred runs of one place would outweigh all others, though its mean is no better a guide to the rest. At level 1
+    # replicates would pin the noise, and what the learners miss were taken for a rough function of their predictions.
+    data = data if by_location else single_runs(data)
+    fold = rng.permutation(np.arange(len(data.X)) % folds)
     out_of_fold, level0, failed = fit_learners(
-        rows, values, fold, learners, rng.integers(2**31 - 1, size=len(learners))
+        data.X, data.mean, fold, learners, rng.integers(2**31 - 1, size=len(learners))
     )
     _tell(failed, level0.names, name)
     scaling = Scaling.of(out_of_fold)
@@ -228,23 +234,23 @@ def fit_stack(
     # Lengthscales from .1 to 10 standard deviations of a learner's predictions, or sides of the cube.
     unit = out_of_fold.std(axis=0, ddof=1) / scaling.width
     if with_parameters:
-        inputs, unit = np.hstack([inputs, rows]), np.concatenate([unit, np.ones(rows.shape[1])])
+        inputs, unit = np.hstack([inputs, data.X]), np.concatenate([unit, np.ones(data.X.shape[1])])
     level1.bounds = 0.1 * unit, 10.0 * unit
     warm = _warm_start(start, level0.names, len(unit))
-    level1.fit(inputs[row_of_run], data.y, start=warm, name=f"{name} (level 1)")
-    fit = StackFit(rows, level0, failed, scaling, level1, with_parameters)
+    level1.fit(inputs, data.mean, start=warm, name=f"{name} (level 1)")
+    fit = StackFit(data.X, data.count, level0, failed, scaling, level1, with_parameters)
     if not by_location:
         return fit
-    left_out, state = level1.leave_one_out(), fit.state
+    left_out = level1.leave_one_out()
     mean = left_out["mean"].to_numpy()
-    location = np.repeat(np.arange(len(state.mult)), state.mult)
+    location = np.repeat(np.arange(len(data.count)), data.count)
     held_out = HeldOut(
-        X=rows,
-        residual=state.Z0 - mean,
+        X=data.X,
+        residual=data.mean - mean,
         mean_var=left_out["mean_var"].to_numpy(),
         noise_var=left_out["noise_var"].to_numpy(),
-        squares=np.bincount(location, weights=(state.Z - state.Z0[location]) ** 2),
-        replicates=state.mult,
+        squares=np.bincount(location, weights=(data.y - data.mean[location]) ** 2),
+        replicates=data.count,
         mean=mean,
         disagreement=out_of_fold.var(axis=1),
         fold=fold,
@@ -253,6 +259,12 @@ def fit_stack(
     return replace(
         fit, mean_variance=mean_variance, held_out_var=held_out_var, held_out_noise_var=held_out_noise_var
     )
+
+
+def single_runs(data: Replicates) -> Replicates:
+    """Each run as if it were a location of its own."""
+    n = np.arange(len(data.y))
+    return Replicates(np.repeat(data.X, data.count, axis=0), data.y, np.ones_like(n), data.y, n)
 
 
 def _tell(failed: dict[str, str], kept: tuple[str, ...], name: str) -> None:
@@ -270,8 +282,12 @@ def _apart(inputs: np.ndarray) -> np.ndarray:
     _, first = np.unique(inputs, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(inputs)), first)
     apart = inputs.copy()
-    apart[again, 0] += 1e-9 * (1 + np.arange(len(again)))
+    apart[again, 0] += 1e-9 * (1 + again)
     return apart
+
+
+def _longer(of_rows: np.ndarray | None, more: np.ndarray) -> np.ndarray | None:
+    return None if of_rows is None else np.concatenate([of_rows, more])
 
 
 def _warm_start(start: dict[str, Any] | None, names: tuple[str, ...], inputs: int) -> dict[str, Any] | None:

@@ -136,7 +136,7 @@ def emulator_table(findings: Findings) -> Table:
         rows.append(
             [
                 name,
-                f"{emulator.state.mult.sum():,}",
+                f"{emulator.runs:,}",
                 *(number(own.loc[d, "value"]) for d in shown),
                 worst,
             ]

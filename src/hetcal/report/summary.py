@@ -91,7 +91,7 @@ def _emulator(findings: Findings, name: str) -> dict[str, Any]:
     return {
         "emulator": repr(emulator),
         "locations": len(emulator.locations),
-        "runs": emulator.state.mult.sum(),
+        "runs": emulator.runs,
         "noise": emulator.choice.chosen,
         "optimiser": emulator.state.message,
         "diagnostics": rows.to_dict("records"),

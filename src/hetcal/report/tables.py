@@ -174,7 +174,7 @@ def diagnostics(findings: Findings, emulator: str) -> Table:
     ]
     fitted = findings.result.emulators[emulator]
     return Table(
-        f"Emulator of the loss of {emulator}: {fitted.state.mult.sum():,} runs at {len(fitted.locations):,} parameter "
+        f"Emulator of the loss of {emulator}: {fitted.runs:,} runs at {len(fitted.locations):,} parameter "
         f"sets; {_NOISE[fitted.choice.chosen]}; loss y emulated as {emulated_as(fitted)}",
         ["diagnostic", "value", "expected", "verdict", "advice"],
         rows,
