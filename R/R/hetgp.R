@@ -15,21 +15,22 @@
 #' @param lower,upper Lengthscale bounds, length d, or `NULL` for hetGP's own.
 #' @param warm State of an earlier fit whose hyperparameters start the
 #'   optimisation, or `NULL`.
+#' @param maxit Iterations at most.
 #' @return A list with `hom` and `het`, each a state or `NULL`.
 #' @keywords internal
 #' @noRd
 fit_hetgp <- function(X0, Z0, mult, Z, covariance, noise,
-                      lower = NULL, upper = NULL, warm = NULL) {
+                      lower = NULL, upper = NULL, warm = NULL, maxit = 500) {
   data <- list(X0 = X0, Z0 = as.vector(Z0), mult = as.vector(mult))
   Z <- as.vector(Z)
-  # hetGP's own limits of 100 iterations and factr 1e7 often end before the
-  # optimum, or at it with a failed line search; its own choice is left as it is.
+  # hetGP's own limit factr 1e7 often ends at the optimum with a failed line
+  # search.
   hom <- NULL
   if (noise != "likelihood") {
     init <- if (is.null(warm)) NULL else list(theta = warm$theta, g = warm$g_hom)
     model <- hetGP::mleHomGP(
       data, Z, lower = lower, upper = upper, covtype = covariance, init = init,
-      maxit = 500, settings = list(return.Ki = FALSE, factr = 1e9)
+      maxit = maxit, settings = list(return.Ki = FALSE, factr = 1e9)
     )
     hom <- gp_state(model)
   }
@@ -51,7 +52,7 @@ fit_hetgp <- function(X0, Z0, mult, Z, covariance, noise,
   )
   model <- hetGP::mleHetGP(
     data, Z, lower = lower, upper = upper, covtype = covariance, init = init,
-    settings = settings, maxit = if (noise == "likelihood") 100 else 500
+    settings = settings, maxit = maxit
   )
   if (inherits(model, "homGP")) {
     return(list(hom = gp_state(model), het = NULL))

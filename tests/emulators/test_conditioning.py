@@ -9,8 +9,10 @@ import pytest
 
 import hetcal as hc
 from hetcal.emulators.base import find_replicates
-from hetcal.emulators.conditioning import at_locations, condition_on_all, spread_locations
+from hetcal.emulators import conditioning
+from hetcal.emulators.conditioning import at_locations, carried_to_all, condition_on_all, spread_locations
 from hetcal.emulators.hetgp_state import log_density
+from hetcal.emulators.hyperparameters import HyperparameterLikelihood
 
 pytestmark = pytest.mark.filterwarnings("ignore::hetcal.emulators.hetgp.FitWarning")
 
@@ -82,6 +84,44 @@ def test_conditioning_on_the_fitted_locations_changes_nothing(noise, needs_r):
     np.testing.assert_allclose(again.beta0, fitted.beta0, rtol=1e-6)
     np.testing.assert_allclose(again.nu_hat, fitted.nu_hat, rtol=1e-6)
     np.testing.assert_allclose(again.noise_ratio, fitted.noise_ratio, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def of_many_parameters(needs_r):
+    """A fit to 60 of 300 locations with 12 parameters, of which three count, and what to carry it to."""
+    rng = np.random.default_rng(3)
+    X = np.repeat(rng.random((300, 12)), 2, axis=0)
+    data = find_replicates(X, mean_of(X[:, :2]) + sd_of(X) * rng.normal(size=len(X)))
+    rows = spread_locations(data, 60)
+    some = at_locations(data, rows)
+    fitted = hc.HetGP(noise="heteroskedastic").fit(np.repeat(some.X, some.count, axis=0), some.y).state
+    return fitted, data, rows
+
+
+def test_all_locations_tell_which_parameters_count(of_many_parameters):
+    """Against the same runs with the hyperparameters of the 60: error of the mean at 2,000 fresh points."""
+    fitted, data, rows = of_many_parameters
+    at = np.random.default_rng(4).random((2000, 12))
+    errors = [
+        np.mean((carry(fitted, data, rows, "Matern5_2").process("Matern5_2").predict(at)[0] - truth) ** 2)
+        for truth in [mean_of(at[:, :2])]
+        for carry in (condition_on_all, carried_to_all)
+    ]
+    assert errors[1] < 0.6 * errors[0]
+
+
+def test_what_is_carried_has_the_likeliest_lengthscales_within_bounds(of_many_parameters, monkeypatch):
+    fitted, data, rows = of_many_parameters
+    free, bound = (carried_to_all(fitted, data, rows, "Matern5_2", b) for b in (None, (0.3, 4.0)))
+    assert np.all((0.3 <= bound.theta) & (bound.theta <= 4.0)) and free.theta.max() > 4.0
+    likelihood = HyperparameterLikelihood(free, "Matern5_2")
+    slopes = likelihood(likelihood.start())[1]
+    at_bound = np.append(free.theta > 99, False)
+    assert np.abs(slopes[~at_bound]).max() < 0.1 and np.all(slopes[at_bound] < 0.1)
+    monkeypatch.setattr(conditioning, "_MOST_MOVED_TO", 150)
+    half = carried_to_all(fitted, data, rows, "Matern5_2")
+    assert len(half.Z0) == 300
+    np.testing.assert_allclose(np.log(half.theta / free.theta)[:2], 0, atol=0.7)
 
 
 def test_as_many_fit_points_as_locations_is_the_plain_fit(needs_r):

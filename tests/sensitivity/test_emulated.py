@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 import hetcal as hc
+from hetcal.emulators.hyperparameters import HyperparameterPosterior, draw_hyperparameters
 from hetcal.emulators.total import WeightedTotal
-from hetcal.sensitivity.hyperparameters import HyperparameterPosterior, draw_hyperparameters
 from hetcal.sensitivity.posterior_functions import _WAVES, PosteriorFunctions, _Functions
 from hetcal.sensitivity.sobol import sobol
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hetcal import rbridge
 from hetcal.emulators.base import Prediction, check_scale, training_replicates
-from hetcal.emulators.conditioning import at_locations, condition_on_all, spread_locations, with_runs
+from hetcal.emulators.conditioning import at_locations, carried_to_all, spread_locations, with_runs
 from hetcal.emulators.function_draws import FunctionDraws
 from hetcal.emulators.gaussian_process import COVARIANCES, GaussianProcess
 from hetcal.emulators.hetgp_state import (
@@ -60,7 +60,7 @@ class HetGP:
         those are too narrow for parameters that do little, .01 and 10.
     fit_points : int, optional
         For many locations: R fits the hyperparameters to so many of them, at least d + 3, spread over the space and the
-        low values, with all their replicates; the emulator is then conditioned on all.
+        low values; lengthscales and the level of the noise then move to where all runs are likeliest.
 
     Attributes
     ----------
@@ -150,6 +150,7 @@ class HetGP:
             rows = spread_locations(everything, self.fit_points)
             data = at_locations(everything, rows)
         lower, upper = self._lengthscale_bounds(everything.X.shape[1])
+        # hetGP's limit of 100 iterations often ends before the optimum; for a start, and its own choice, it is enough.
         fits = rbridge.call(
             "fit_hetgp",
             X0=data.X,
@@ -160,7 +161,8 @@ class HetGP:
             noise="heteroskedastic" if self.noise == "auto" else self.noise,
             lower=lower,
             upper=upper,
-            warm=None if start is None else {k: _vector(v) for k, v in start.items()},
+            maxit=500 if rows is None and self.noise != "likelihood" else 100,
+            warm=None if start is None else {k: np.array(v, dtype=float, ndmin=1) for k, v in start.items()},
         )
         states = {
             kind: HetGPState(X0=data.X, Z0=data.mean, mult=data.count, Z=data.y, **_fields(state))
@@ -168,7 +170,8 @@ class HetGP:
             if state is not None
         }
         if rows is not None:
-            states = {k: condition_on_all(s, everything, rows, self.covariance) for k, s in states.items()}
+            more = everything, rows, self.covariance, self.bounds
+            states = {kind: carried_to_all(state, *more) for kind, state in states.items()}
         compared = {"het": states["het"]} if self.noise == "heteroskedastic" else states
         self.choice = choose_noise(compared, self.covariance)
         self._condition(states["het" if self.choice.chosen == "heteroskedastic" else "hom"])
@@ -409,10 +412,6 @@ class HetGP:
         if self.state is None:
             return text + ", not fitted)"
         return text + f"; fitted to {self.runs} runs at {len(self.state.Z0)} locations, {self.choice})"
-
-
-def _vector(value: Any) -> Any:
-    return np.asarray(value, dtype=float) if isinstance(value, (list, tuple)) else value
 
 
 def _fields(state: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from hetcal.emulators.discrepancy import DiscrepancyGP
 from hetcal.emulators.function_draws import FEATURES, Waves
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks, square_root
 from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.hyperparameters import draw_hyperparameters
 from hetcal.emulators.stacked import StackedGP
 from hetcal.emulators.total import WeightedTotal
-from hetcal.sensitivity.hyperparameters import draw_hyperparameters
 from hetcal.streams import generator
 from hetcal.threads import one_blas_thread
 

@@ -1,4 +1,4 @@
-"""What the runs leave open about a HetGP's lengthscales, variance and noise, as draws from their posterior.
+"""What runs say of a HetGP's lengthscales, variance and level of noise: the likeliest, and draws of what is left open.
 
 An emulator with one best set of lengthscales is too sure of itself: where a parameter matters little its lengthscale
 is hardly known, and its index takes all of that uncertainty.
@@ -43,13 +43,10 @@ def _slopes(X, inverse, weights, kind):  # pragma: no cover - compiled
     return out
 
 
-class HyperparameterPosterior:
-    """Log posterior of log inverse lengthscales (d) and the log of the noise against the fit's, with its gradient.
+class HyperparameterLikelihood:
+    """Log likelihood of log inverse lengthscales (d) and the log of the noise against the fit's, with its gradient.
 
-    Trend and process variance are integrated out under their reference priors. Each inverse lengthscale has a gamma
-    prior of shape 2, flat in the share of variance that its parameter takes where that share is small, so that a
-    parameter is believed inert only where the runs say so; their sum is about 12 whatever d, since log correlations
-    add up over parameters.
+    Trend and process variance are integrated out under their reference priors.
 
     Parameters
     ----------
@@ -59,14 +56,13 @@ class HyperparameterPosterior:
 
     def __init__(self, state: HetGPState, covariance: str) -> None:
         self.state, self.covariance = state, covariance
-        n, d = state.X0.shape
+        n = len(state.Z0)
         location = np.repeat(np.arange(n), state.mult)
         self.runs = len(state.Z)
         noise = state.noise_ratio
         # Sum over a location's runs of squared deviations from their mean, in units of the noise there.
         self.within = float(np.sum((state.Z - state.Z0[location]) ** 2 / noise[location]))
         self.nugget = noise / state.mult
-        self.rate = d / 6
 
     def theta(self, point: np.ndarray) -> np.ndarray:
         """Lengthscales, as hetGP has them, of a point."""
@@ -75,12 +71,24 @@ class HyperparameterPosterior:
 
     def start(self) -> np.ndarray:
         """The fit's own values."""
-        theta = self.state.theta
-        length = np.sqrt(theta) if self.covariance == "Gaussian" else theta
-        return np.append(-np.log(length), 0.0)
+        return np.append(self._log_inverse(self.state.theta), 0.0)
+
+    def _log_inverse(self, theta: np.ndarray) -> np.ndarray:
+        return -np.log(np.sqrt(theta) if self.covariance == "Gaussian" else theta)
+
+    def moved(self, state: HetGPState, point: np.ndarray) -> HetGPState:
+        """A state of this one's noise model with the lengthscales and the level of the noise at a point."""
+        level = float(point[-1])
+        changes: dict[str, Any] = {"theta": self.theta(point)}
+        if state.Lambda is None or state.Delta is None or state.nmean is None:
+            changes["g"] = np.exp(level) * state.g
+        else:
+            changes["Lambda"] = np.exp(level) * state.Lambda
+            changes |= {"Delta": state.Delta + level, "nmean": state.nmean + level}
+        return replace(state, **changes)
 
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray, tuple[float, float]]:
-        """Log density, gradient, and what the process variance and trend need: sum of squares, trend."""
+        """Log likelihood, gradient, and what the process variance and trend need: sum of squares, trend."""
         state, n = self.state, len(self.state.Z0)
         inverse, gamma = np.exp(point[:-1]), float(np.exp(point[-1]))
         K = correlation(state.X0, state.X0, self.theta(point), self.covariance)
@@ -95,12 +103,8 @@ class HyperparameterPosterior:
         within = self.within / gamma
         squares = float(state.Z0 @ weights + within)
         more = self.runs - n
-        value = (
-            -np.log(np.diag(L)).sum()
-            - 0.5 * (np.log(ones.sum()) + (self.runs - 1) * np.log(squares) + more * point[-1])
-            + 2 * point[:-1].sum()
-            - self.rate * inverse.sum()
-            - 0.5 * (point[-1] / _NOISE_PRIOR) ** 2
+        value = -np.log(np.diag(L)).sum() - 0.5 * (
+            np.log(ones.sum()) + (self.runs - 1) * np.log(squares) + more * point[-1]
         )
         lower = lapack.dpotri(L, lower=1)[0]
         inverse_K = lower + np.tril(lower, -1).T
@@ -110,22 +114,40 @@ class HyperparameterPosterior:
             inverse * {"Gaussian": 1.0, "Matern3_2": np.sqrt(3), "Matern5_2": np.sqrt(5)}[self.covariance]
         )
         slopes = _slopes(state.X0, scaled, G * K, COVARIANCES.index(self.covariance))
-        gradient = np.append(
-            slopes + 2 - self.rate * inverse,
-            gamma * np.diag(G) @ self.nugget + 0.5 * (share * within - more) - point[-1] / _NOISE_PRIOR**2,
-        )
+        gradient = np.append(slopes, gamma * np.diag(G) @ self.nugget + 0.5 * (share * within - more))
         return float(value), gradient, (squares, float(trend))
 
-    def mode(self) -> np.ndarray:
-        """Where the density is highest, from the fit's own values."""
+    def highest(self, shortest: Any = None, longest: Any = None) -> np.ndarray:
+        """Where it is highest, from the fit's values; bounds are lengthscales as hetGP has them, (d,) or numbers."""
 
         def downhill(point: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient, _ = self(point)
             return (-value, -gradient) if np.isfinite(value) else (1e10, gradient)
 
-        limits = [(-_FARTHEST, _FARTHEST)] * len(self.start())
-        found = optimize.minimize(downhill, self.start(), jac=True, method="L-BFGS-B", bounds=limits)
+        start = self.start()
+        limits = np.tile([-_FARTHEST, _FARTHEST], (len(start), 1))
+        for column, bound in ((0, longest), (1, shortest)):
+            if bound is not None:
+                limits[:-1, column] = self._log_inverse(bound)
+        found = optimize.minimize(downhill, start, jac=True, method="L-BFGS-B", bounds=limits)
         return found.x
+
+
+class HyperparameterPosterior(HyperparameterLikelihood):
+    """Log posterior of the same.
+
+    Each inverse lengthscale has a gamma prior of shape 2, flat in the share of variance that its parameter takes where
+    that share is small, so that a parameter is believed inert only where the runs say so; their sum is about 12
+    whatever d, since log correlations add up over parameters.
+    """
+
+    def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray, tuple[float, float]]:
+        """As of the likelihood, of the log density."""
+        value, gradient, rest = super().__call__(point)
+        inverse, level = np.exp(point[:-1]), point[-1] / _NOISE_PRIOR
+        rate = len(inverse) / 6
+        prior = 2 * point[:-1].sum() - rate * inverse.sum() - 0.5 * level**2
+        return value + prior, gradient + np.append(2 - rate * inverse, -level / _NOISE_PRIOR), rest
 
     def spread(self, mode: np.ndarray) -> np.ndarray:
         """A square root of the covariance of Laplace's approximation at the mode, no direction wider than 2."""
@@ -161,7 +183,7 @@ def draw_hyperparameters(
     Neal (2011), MCMC using Hamiltonian dynamics.
     """
     posterior = HyperparameterPosterior(state, covariance)
-    point = posterior.mode()
+    point = posterior.highest()
     root = posterior.spread(point)
     value, gradient, rest = posterior(point)
     drawn = []
@@ -182,11 +204,6 @@ def draw_hyperparameters(
             point, value, gradient, rest = new, new_value, new_gradient, new_rest
         if step >= _BURN_IN:
             squares, trend = rest
-            gamma = float(np.exp(point[-1]))
-            level: dict[str, Any] = (
-                {"g": gamma * state.g} if state.Lambda is None else {"Lambda": gamma * state.Lambda}
-            )
             variance = squares / rng.chisquare(posterior.runs - 1)
-            changes: dict[str, Any] = {"theta": posterior.theta(point), "nu_hat": variance, "beta0": trend}
-            drawn.append(replace(state, **changes, **level))
+            drawn.append(replace(posterior.moved(state, point), nu_hat=variance, beta0=trend))
     return drawn
