@@ -205,6 +205,7 @@ def test_other_weights_make_another_problem_of_the_same_runs():
         assert isinstance(other.targets[1], hc.EnsembleTarget) and other.simulator is problem.simulator
     assert [t.weight for t in problem.targets] == [Y.weight, 1.0]
     for weights, sentence in (
+        (3, "weights is 3: give a list of one for each of y, share, or a dict by name"),
         ([1.0], "1 weights for 2 targets: give one for each of y, share"),
         ({"y": 1.0}, "weights are for y; targets are y, share"),
         ([1.0, -1.0], "target 'share': a weight is a finite number of at least 0, not -1.0"),

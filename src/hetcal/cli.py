@@ -81,9 +81,8 @@ def main() -> None:
         from hetcal.ledger import LedgerError
         from hetcal.rbridge import RMissing
 
-        sys.exit(
-            _say(str(error), 3 if isinstance(error, RMissing) else 2 if isinstance(error, LedgerError) else 1)
-        )
+        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        sys.exit(_say(told, 3 if isinstance(error, RMissing) else 2 if isinstance(error, LedgerError) else 1))
     sys.exit(code)
 
 

@@ -161,6 +161,10 @@ class Problem:
                     f"weights are for {', '.join(map(str, weights))}; targets are {', '.join(names)}"
                 )
             weights = [weights[name] for name in names]
+        if isinstance(weights, str) or not isinstance(weights, (Sequence, np.ndarray)):
+            raise ValueError(
+                f"weights is {weights!r}: give a list of one for each of {', '.join(names)}, or a dict by name"
+            )
         if len(weights) != len(names):
             raise ValueError(
                 f"{len(weights)} weights for {len(names)} targets: give one for each of {', '.join(names)}"

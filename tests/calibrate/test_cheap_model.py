@@ -125,6 +125,29 @@ def test_cheap_runs_are_made_by_the_workers(problem, needs_r):
     assert len(runs) >= 1000 and (runs["status"] == "ok").all()
 
 
+def test_failed_cheap_runs_are_made_again_where_asked(problem, tmp_path, needs_r):
+    mended = tmp_path / "mended"
+
+    @hc.simulator(parameters=["a", "b"], outputs={"y": (), "event": ()}, version="1")
+    def fails(theta, seed):
+        if seed % 3 == 0 and not mended.exists():
+            raise RuntimeError("no licence")
+        return {"y": theta["a"] + seed % 7, "event": float(seed % 2)}
+
+    ledger, small = hc.Ledger(), SETTINGS | {"initial": 15, "replicates": 2, "rounds": 0}
+    method = hc.EnsemblePosterior(problem, cheap=fails, **small)
+    method.run(ledger, seed=1, progress=False)
+    before = ledger.runs(fails)["status"]
+    assert 0.2 < (before == "failed").mean() < 0.5
+    mended.touch()
+    result = method.run(ledger, seed=1, progress=False)
+    assert ledger.runs(fails)["status"].equals(before)
+    result = method.run(ledger, seed=1, retry_failed=True, progress=False)
+    after = ledger.runs(fails)["status"]
+    assert (after == "ok").all() and len(after) == len(before)
+    assert result.seconds["simulating"] > 0
+
+
 def test_without_it_a_study_has_the_name_that_it_had(problem, method):
     plain = hc.EnsemblePosterior(problem, **SETTINGS)
     assert "cheap" not in plain.settings()

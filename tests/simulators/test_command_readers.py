@@ -83,6 +83,11 @@ def test_surveys_that_are_wanted_must_be_there(tmp_path):
         read(LongTable("out", 14, surveys=[2, 3]), tmp_path, TABLE, (2, 3))
 
 
+def test_what_is_wanted_is_a_list():
+    with pytest.raises(ValueError, match="groups is 3: give a list of whole numbers"):
+        LongTable("out", 14, groups=3)
+
+
 def test_a_column_of_a_table_fills_the_shape_row_by_row(tmp_path):
     text = '"day","cases"\n1,3\n2,8.5\n3,1e3\n4,0\n'
     assert read(CSV("out", "cases"), tmp_path, text, (2, 2)).tolist() == [[3, 8.5], [1000, 0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
     CheapRuns
     """
     space, simulator = study.problem.space, study.problem.simulator
-    asks = study.asks()
+    asks, unit = study.asks(), beside[:0]
     if not (asks["round"] == round).any():
         known = space.to_unit(asks[list(space.names)].to_numpy(dtype=float).reshape(-1, space.dimension))
         unit = beside[[not len(known) or np.abs(known - x).max(axis=1).min() > _SAME for x in beside]]
@@ -87,11 +88,15 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
         seeds = [simulator_seeds(seed, "cheap", round, i, _REPLICATES) for i in range(len(unit))]
         if len(unit):
             study.ask(round, "design", study.problem.theta(space.frame(space.from_unit(unit))), seeds)
-    todo = study.missing(study.asks())
+    # Failed runs are made again once a call, as those of the dear model are.
+    again = study.where.pop("retry_failed", False)
+    todo = study.asked_runs() if again else study.missing(study.asks())
     if len(todo):
-        study.say(f"{len(todo)} runs of the cheap model")
+        study.say(f"runs of the cheap model at {len(unit)} new locations")
         theta, seeds = study.problem.theta(todo), todo["seed"].to_numpy()
-        execute(simulator, theta, seeds, study.ledger, progress=False, **study.where)
+        began = time.perf_counter()
+        execute(simulator, theta, seeds, study.ledger, progress=False, retry_failed=again, **study.where)
+        study.seconds["simulating"] += time.perf_counter() - began
     runs = study.training(round)
     good = runs.status == "ok"
     if not good.any():

@@ -207,7 +207,9 @@ class EnsemblePosterior(Rounds):
         cheap = None
         if self.cheap is not None:
             name = f"{study.study}-cheap"
-            own = StudyRuns(self._cheap_problem, study.ledger, name, study.say, where=study.where)
+            own = StudyRuns(
+                self._cheap_problem, study.ledger, name, study.say, study.seconds, where=study.where
+            )
             beside = np.unique(unit[in_or_near(box, unit)], axis=0)
             cheap = cheap_runs(own, round, box, beside, seed)
         return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box, cheap)

@@ -82,6 +82,7 @@ class Method(ABC, Generic[View, Result]):
         began = time.perf_counter()
         study = self._view(ledger, seed, speaker(progress))
         study.where = {"workers": workers, "executor": executor, "time_limit": time_limit}
+        study.where["retry_failed"] = retry_failed
         with (
             open_executor(self.problem.simulator, workers, executor, time_limit) as opened,
             RPool(workers) as study.fitters,

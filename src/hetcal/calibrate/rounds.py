@@ -218,7 +218,7 @@ class Rounds(Method[Learning, PosteriorResult]):
         if round in study.fits:
             return study.fits[round]
         study.say(f"{self._place(round)}: fitting")
-        began = time.perf_counter()
+        began, simulated = time.perf_counter(), study.seconds["simulating"]
         known = study.ledger.checkpoints(study.study)
         likelihood = self._learn(study, round, seed, known.get(f"round {round - 1}", {}))
         summaries = likelihood.summaries(self._observed())
@@ -230,7 +230,8 @@ class Rounds(Method[Learning, PosteriorResult]):
             box=likelihood.box,
             locations=likelihood.locations,
         )
-        study.seconds["fitting"] += time.perf_counter() - began
+        simulated = study.seconds["simulating"] - simulated
+        study.seconds["fitting"] += time.perf_counter() - began - simulated
         study.fits = {round: Fit(likelihood, summaries, samples, effective)}
         if f"round {round}" not in known:
             ends = central_intervals(samples, 0.9)

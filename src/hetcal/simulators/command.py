@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -125,10 +126,8 @@ class Command:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.parameters, str):
-            raise ValueError(
-                f"parameters is the text {self.parameters!r}: give a list, [{self.parameters!r}]"
-            )
+        if isinstance(self.parameters, str) or not isinstance(self.parameters, Iterable):
+            raise ValueError(f"parameters is {self.parameters!r}: give a list of names")
         object.__setattr__(self, "parameters", tuple(self.parameters))
         if isinstance(self.outputs, Mapping):
             shapes = {
@@ -139,10 +138,9 @@ class Command:
         object.__setattr__(self, "command", tuple(map(str, self.command)))
         object.__setattr__(self, "name", self.name or Path(plan.program.path).name)
         check_simulator(self)
-        if self.time_limit is not None and not self.time_limit > 0:
-            raise ValueError(
-                f"time_limit is {self.time_limit!r}: give the seconds that a run may take, above 0"
-            )
+        limit = self.time_limit
+        if limit is not None and not (isinstance(limit, numbers.Real) and limit > 0):
+            raise ValueError(f"time_limit is {limit!r}: give the seconds that a run may take, above 0")
         if self.keep not in KEEP:
             raise ValueError(f"keep is one of {', '.join(KEEP)}, not {self.keep!r}")
         self._check_read()

@@ -6,7 +6,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -53,6 +53,8 @@ class Plan:
             raise ValueError(
                 f"command is {command!r}: give a list of the program and its arguments, no shell reads it"
             )
+        if environment is not None and not isinstance(environment, Mapping):
+            raise ValueError(f"environment is {environment!r}: give a dict of variable to value")
         words = [os.fspath(word) for word in command]
         plan = cls(
             program=executable(words[0]),
@@ -219,6 +221,8 @@ def _argument(word: str) -> Text | Dependency:
 
 def _paths(value: Any, what: str) -> list[Any]:
     """One path or several as a list."""
+    if not isinstance(value, (str, os.PathLike, Iterable)):
+        raise ValueError(f"{what} is {value!r}: give a path, or a list of them")
     paths = [value] if isinstance(value, (str, os.PathLike)) else list(value)
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
@@ -250,6 +254,9 @@ def _table(scenarios: Any) -> dict[str, dict[str, Any]]:
         raise ValueError(
             f"scenarios is {scenarios!r}: give a DataFrame, or a dict of name to dict, with a row at least"
         )
+    for name, row in scenarios.items():
+        if not isinstance(row, Mapping):
+            raise ValueError(f"scenario {name!r} is {row!r}: give a dict of column to value")
     table = {
         str(name): {str(column): value for column, value in row.items()} for name, row in scenarios.items()
     }

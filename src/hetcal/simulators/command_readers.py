@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,12 @@ class LongTable:
     surveys: Sequence[int] | None = None
     groups: Sequence[int] | None = None
     separator: str = "\t"
+
+    def __post_init__(self) -> None:
+        for name in ("surveys", "groups"):
+            wanted = getattr(self, name)
+            if wanted is not None and (isinstance(wanted, str) or not isinstance(wanted, Iterable)):
+                raise ValueError(f"{name} is {wanted!r}: give a list of whole numbers")
 
     def __call__(self, folder: Any, shape: Shape) -> np.ndarray:
         """The measure as an array of the declared shape."""
