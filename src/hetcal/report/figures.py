@@ -199,7 +199,8 @@ def _sensitivity(result: SobolResult, place: str) -> Picture:
         y = np.arange(len(table)) + 1.0
         for kind, colour, marker, shift in (("total", VERMILLION, "D", 0.15), ("first", BLUE, "o", -0.15)):
             value = table[kind].to_numpy()
-            around = np.maximum(0, [value - table[f"{kind}_low"], table[f"{kind}_high"] - value])
+            low, high = (table[f"{kind}_{end}"].clip(0, 1) for end in ("low", "high"))
+            around = np.maximum(0, [value - low, high - value])
             label = "total" if kind == "total" else "first order"
             axes.errorbar(
                 value, y + shift, xerr=around, fmt=marker, color=colour, ms=5, elinewidth=1.4, label=label
@@ -229,8 +230,9 @@ def _sensitivity(result: SobolResult, place: str) -> Picture:
         "sensitivity" if not result.within else "sensitivity-left",
         f"Sobol indices of the loss over {place}. Largest total indices: {', '.join(named)}.",
         f"Sobol' indices of the emulated mean loss on its {result.scale} scale, over {place}{box}. Bars are "
-        f"{100 * result.level:g} % intervals and hold {result.label}. A dummy parameter that does nothing shows what "
-        f"sampling alone produces: a first-order index left of the dashed line cannot be told from zero.{seed}",
+        f"{100 * result.level:g} % intervals, cut to 0 to 1, and hold {result.label}. A dummy parameter that does "
+        "nothing shows what sampling alone produces: a first-order index left of the dashed line cannot be told from "
+        f"zero.{seed}",
         paint,
         height=2.4 + 0.3 * len(table),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from hetcal.checks.coverage import AS_CLAIMED
 from hetcal.checks.verdict import ALPHA_FITTED
 from hetcal.report.tables import Table, prior
-from hetcal.report.words import data_of, number, quantity, value_of
+from hetcal.report.words import data_of, index_with_interval, number, quantity, value_of
 
 if TYPE_CHECKING:
     from hetcal.parameters import Parameter
@@ -190,12 +190,9 @@ def drivers(findings: PosteriorFindings) -> Table:
     rows = []
     for summary, result in findings.sobol.items():
         table = result.table.set_index("parameter")
-        cells = [
-            f"{table.loc[n, 'total']:.2f} ({table.loc[n, 'total_low']:.2f} to {table.loc[n, 'total_high']:.2f})"
-            for n in names
-        ]
+        cells = [index_with_interval(*table.loc[n, ["total", "total_low", "total_high"]]) for n in names]
         share = result.seed_share
-        seed = "–" if share is None else f"{share.share:.2f} ({share.low:.2f} to {share.high:.2f})"
+        seed = "–" if share is None else index_with_interval(share.share, share.low, share.high)
         rows.append([f"{findings.words.A_NUMBER}{summary}", *cells, seed])
     return Table(
         f"Which parameters move what over {findings.words.OVER}: total Sobol' index of its emulated mean, with an "

@@ -10,7 +10,7 @@ from hetcal.checks.truth_recovery import FALSE, OPEN, RECOVERED
 from hetcal.report.canvas import BLUE, GREY, VERMILLION, Picture, legend_above, picture, wrapped
 from hetcal.report.part import Part
 from hetcal.report.tables import Table
-from hetcal.report.words import capital, percent, value_of
+from hetcal.report.words import capital, index_with_interval, percent, value_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def _table(recovery: SyntheticRecovery) -> Table:
                 f"{value_of(parameter, r.low)} to {value_of(parameter, r.high)}",
                 percent(r.share),
                 r.verdict,
-                f"{r.total:.2f} ({r.total_low:.2f} to {r.total_high:.2f})",
+                index_with_interval(r.total, r.total_low, r.total_high),
             ]
         )
     return Table(

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.report.words import data_of, emulated_as, loss_name, number, value_of, with_error
+from hetcal.report.words import (
+    data_of,
+    emulated_as,
+    index_with_interval,
+    loss_name,
+    number,
+    value_of,
+    with_error,
+)
 from hetcal.simulators import fingerprint, settings
 
 if TYPE_CHECKING:
@@ -59,7 +67,7 @@ def parameters(findings: Findings) -> Table:
                 prior(parameter),
                 value_of(parameter, result.best.theta[parameter.name]),
                 f"{value_of(parameter, row['low'])} to {value_of(parameter, row['high'])}",
-                f"{index['total']:.2f} ({index['total_low']:.2f} to {index['total_high']:.2f})",
+                index_with_interval(*index[["total", "total_low", "total_high"]]),
                 parameter.unit or "–",
             ]
         )

@@ -50,6 +50,19 @@ _LOSSES = {
 }
 
 
+def index_with_interval(index: float, low: float, high: float) -> str:
+    """A Sobol index with that part of its interval in which an index can lie.
+
+    Examples
+    --------
+    >>> from hetcal.report.words import index_with_interval
+    >>> index_with_interval(0.68, -3.9, 5.2), index_with_interval(0.2, 0.05, 0.35)
+    ('0.68 (0.00 to 1.00)', '0.20 (0.05 to 0.35)')
+    """
+    low, high = (min(max(end, 0.0), 1.0) for end in (low, high))
+    return f"{index:.2f} ({low:.2f} to {high:.2f})"
+
+
 def number(value: float, digits: int = 3) -> str:
     """A number with so many significant digits, without an exponent where a reader can do without.
 

@@ -42,11 +42,12 @@ single runs prefers runs that are alike.
 """
 
 LOOK_AT = (
-    "The heat map: which loss tells of which parameter. Births and routine vaccination, of a single year, tell none.",
+    "The heat map: which loss tells of which parameter. Births and routine vaccination of a single year can hardly "
+    "matter; what it says of them shows how rough the emulators still are.",
     "The two calibrations side by side: their losses beside each other, and beside that of the true parameters.",
     "Scores at held-out parameter sets: which losses a stack predicts better, and which a Gaussian process does.",
     "Parameters that came back beside their total indices: one that hardly moves F cannot.",
-    "The last row of the heat map: of the loss of C nearly everything is chance, whatever the parameters.",
+    "The last row of the heat map: of the relative risks most is chance, whatever the parameters.",
 )
 
 

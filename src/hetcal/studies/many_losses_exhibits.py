@@ -16,6 +16,7 @@ from hetcal.checks.truth_recovery import FALSE, OPEN, RECOVERED, SyntheticRecove
 from hetcal.emulators import StackedGP
 from hetcal.report.canvas import BLUE, ORANGE, legend_above
 from hetcal.report.exhibits import Exhibit
+from hetcal.report.words import index_with_interval
 from hetcal.studies.many_losses_problem import TRUTH
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _came_back(recovered: Mapping[str, SyntheticRecovery]) -> Exhibit:
                     "by": name,
                     "not ruled out": f"{r.low:.3g} to {r.high:.3g}",
                     "verdict": r.verdict,
-                    "total index": f"{r.total:.2f} ({r.total_low:.2f} to {r.total_high:.2f})",
+                    "total index": index_with_interval(r.total, r.total_low, r.total_high),
                 }
             )
     told = "; ".join(
@@ -153,7 +154,7 @@ def _came_back(recovered: Mapping[str, SyntheticRecovery]) -> Exhibit:
         {caption: partial(_paint, frames={name: frame.loc[order] for name, frame in frames.items()})},
         pd.DataFrame(rows),
         note="Parameters by their total index for the weighted loss F over the prior, in brackets its 95 % interval; "
-        "one that reaches far above 1 says that these emulators do not know it.",
+        "one from 0 to 1 says that these emulators do not know it.",
     )
 
 
