@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import hetcal as hc
-from hetcal.calibrate.sampler import importance_sample, normalised, sample_posterior
+from hetcal.calibrate.sampler import cut_off, importance_sample, normalised, sample_posterior
 from hetcal.designs import sobol_points
 
 # 4,000 draws worth at least 400: a mean has a standard error of at most .05 sd and a standard deviation one of at most
@@ -183,3 +183,16 @@ def test_weights_integrate_what_the_first_points_hardly_see():
     # The weights are relative to the prior: they sum to the evidence, which is 1; its error is below 5 % at 1,000.
     assert abs(np.exp(log_weight).sum() - 1) < 0.2
     assert np.all(np.abs(normalised(log_weight) @ points - centre) < 5 * sd / np.sqrt(1000))
+
+
+def test_draws_that_pile_up_at_an_end_of_their_box_are_told():
+    rng = np.random.default_rng(0)
+    box = np.array([[0.2, 0.0, 0.3], [0.6, 0.5, 0.7]])
+    inside = stats.norm(0.5, 0.1).ppf(rng.uniform(0.01, 0.99, (5000, 3)))
+    none = box[0] + (box[1] - box[0]) * inside
+    assert not cut_off(none, box).any()
+    # The second box begins where the cube does: what lies there is cut off by the prior and not by the box.
+    piled = np.where([True, True, False], box[0] + 0.03 * rng.random((5000, 3)), none)
+    assert cut_off(piled, box).tolist() == [[True, False, False], [False] * 3]
+    piled[:, 2] = box[1, 2] - rng.exponential(0.1, 5000)
+    assert cut_off(piled, box).tolist() == [[True, False, False], [False, False, True]]

@@ -182,6 +182,17 @@ def test_data_outside_of_everything_are_the_answer_without_fresh_runs_too(line):
     assert verdict.sentence == f"No parameters fit: {told[0]}; {told[1]}."
 
 
+def test_no_parameters_fit_is_not_said_for_sure_of_an_unsettled_posterior(line):
+    result = line.method.run(seed=4)
+    unsure = result.history.assign(sd_log_likelihood=12.34)
+    verdict = replace(result, outside=("nothing is alike",), history=unsure).verdict
+    assert verdict.kind == "no parameters fit"
+    assert verdict.sentence == (
+        "No parameters found fit, but there may be others: the emulators do not know the likelihood yet (standard "
+        "deviation of log L 12.3); nothing is alike."
+    )
+
+
 def test_outside_of_everything_is_said_as_seldom_as_stated(line):
     """500 data sets of the prior; at 0.5 % more than the bound has a probability of 1e-3."""
     data = line.simulate(np.random.default_rng(9).random((500, 2)), 2 * 10**6)["y"]

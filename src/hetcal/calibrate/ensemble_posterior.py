@@ -17,6 +17,7 @@ from hetcal.calibrate.cheap_model import cheap_runs
 from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood, fit_ensemble, in_or_near
 from hetcal.calibrate.ensemble_statistics import KINDS
 from hetcal.calibrate.rounds import COUNTS, Fit, Learning, Rounds
+from hetcal.calibrate.sampler import cut_off
 from hetcal.calibrate.study_runs import StudyRuns
 from hetcal.emulators.hetgp import HetGP
 from hetcal.problem import Problem
@@ -215,11 +216,16 @@ class EnsemblePosterior(Rounds):
         return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box, cheap)
 
     def _note(self, fit: Fit) -> dict[str, Any]:
-        """The part of the space in which the next round learns: all of it where nothing in this one fits."""
+        """The part of the space in which the next round learns: all of it where nothing in this one fits.
+
+        Where draws pile up at an end of this one's, the next reaches to the end of the prior there.
+        """
         unit = self.problem.space.to_unit(fit.samples.to_numpy())
         low, high = np.quantile(unit, [_TAIL, 1 - _TAIL], axis=0)
         margin = _MARGIN * (high - low)
         low, high = np.maximum(low - margin, 0.0), np.minimum(high + margin, 1.0)
+        too_low, too_high = cut_off(unit, fit.likelihood.box)
+        low[too_low], high[too_high] = 0.0, 1.0
         if fit.likelihood.implausibility(unit, fit.observed).min() > _IMPLAUSIBLE:
             low, high = np.zeros_like(low), np.ones_like(high)
         return {"box": [low.tolist(), high.tolist()]}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.calibrate.chains import central_intervals
-from hetcal.calibrate.sampler import sample_posterior  # noqa: F401
+from hetcal.calibrate.sampler import cut_off
 from hetcal.calibrate.study_runs import StudyRuns
 from hetcal.ledger import Ledger
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hetcal.checks.verdict import Verdict
     from hetcal.decisions import Scenarios
     from hetcal.problem import Problem
+
+# Standard deviation of what emulators do not know of log L from which on posteriors of the measles chain stood in the
+# wrong place: of 159, all that did were above 2.5.
+_UNSURE = 2.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,6 +106,25 @@ class PosteriorResult:
     def problem(self) -> Problem:
         """The problem whose parameters these are."""
         return self.method.problem
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """Sentences on why intervals may miss the truth altogether before there are more rounds; empty where none is."""
+        said, likelihood = [], self.likelihood
+        sd = float(self.history["sd_log_likelihood"].iloc[-1])
+        if sd > _UNSURE:
+            said.append(
+                f"the emulators do not know the likelihood yet (standard deviation of log L {sd:.1f})"
+            )
+        if likelihood.box is not None:
+            space = self.problem.space
+            cut = cut_off(space.to_unit(self.samples.to_numpy()), likelihood.box).any(axis=0)
+            names = ", ".join(name for name, off in zip(space.names, cut, strict=True) if off)
+            if names:
+                said.append(
+                    f"the posterior of {names} ends where the part of the space ends that was emulated last"
+                )
+        return tuple(said)
 
     def intervals(self, level: float = 0.9) -> pd.DataFrame:
         """Central intervals.

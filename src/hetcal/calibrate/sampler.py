@@ -32,6 +32,16 @@ _NOTHING = 1e-8
 # Standard normal scores beyond this are the edge of the cube.
 _EDGE = 7.0
 
+# Draws pile up at an end of a box where so many of them are within so much of its width from there.
+_PILED, _WITHIN = 0.01, 0.05
+
+
+def cut_off(unit: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Whether draws (n, d) pile up at an end of their box (2, d) that is none of the unit cube's; (2, d)."""
+    depth = (unit - box[0]) / (box[1] - box[0])
+    piled = np.array([np.mean(depth < _WITHIN, axis=0), np.mean(depth > 1 - _WITHIN, axis=0)]) > _PILED
+    return piled & [box[0] > 0, box[1] < 1]
+
 
 def sample_posterior(
     likelihood: Any,

@@ -86,7 +86,8 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
 
     *No parameters fit*: no modest discrepancy carries what failed, fitted or held out, or the fitted data are further
     from all runs of the first design than these are from each other, or `PosteriorResult.outside` says that they are
-    outside of everything simulated, which then comes first.
+    outside of everything simulated, which then comes first. Where the posterior is not settled
+    (`PosteriorResult.unsettled`) the sentence says that others may.
 
     Parameters
     ----------
@@ -134,6 +135,10 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
     if told or far_cause == "none" or none_alive or not failed["modest"].astype(bool).all():
         first = [*outside, *(texts[0] for texts in misses.values())][:2]
         kind, sentence = "no parameters fit", f"No parameters fit: {'; '.join(first)}."
+        if result.unsettled:
+            sentence = (
+                f"No parameters found fit, but there may be others: {'; '.join([*result.unsettled, *first])}."
+            )
     elif right.n == 0:
         kind = "not checked"
         sentence = "Not checked: there are no fresh runs at posterior draws; run with predictive=500."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hetcal.report.card import exact_sentence
-from hetcal.report.words import called, listed, quantity, value_of
+from hetcal.report.words import called, capital, listed, quantity, value_of
 
 if TYPE_CHECKING:
     from hetcal.report.posterior_findings import PosteriorFindings
@@ -18,10 +18,6 @@ SECTIONS = {
     "next": "Report card, and what to do next",
 }
 _NAMED = 4
-
-# Standard deviation of log L from which on posteriors of the measles chain stood in the wrong place: of 159, all that
-# did were above 2.5.
-_UNSURE = 2.0
 
 
 def sections(findings: PosteriorFindings) -> dict[str, str]:
@@ -95,10 +91,9 @@ def cautions(findings: PosteriorFindings) -> list[str]:
         notes.append(
             f"Only {result.effective:.0f} effective draws from the posterior: ends of intervals are rough."
         )
-    unsure = float(result.history["sd_log_likelihood"].iloc[-1])
-    if unsure > _UNSURE:
+    if result.unsettled:
         notes.append(
-            f"The emulators do not know the likelihood yet (standard deviation of log L {unsure:.1f}): intervals may "
-            "miss the truth altogether. Raise rounds= before you use them."
+            f"{capital(' and '.join(result.unsettled))}: intervals may miss the truth altogether. Raise rounds= before "
+            "you use them."
         )
     return [*notes, *findings.words.cautions(findings)]
