@@ -109,7 +109,7 @@ class PosteriorResult:
 
     @property
     def unsettled(self) -> tuple[str, ...]:
-        """Sentences on why intervals may miss the truth altogether before there are more rounds; empty where none is."""
+        """Why intervals may miss the truth altogether before there are more rounds; empty where nothing says so."""
         said, likelihood = [], self.likelihood
         sd = float(self.history["sd_log_likelihood"].iloc[-1])
         if sd > _UNSURE:
