@@ -194,5 +194,5 @@ def test_draws_that_pile_up_at_an_end_of_their_box_are_told():
     # The second box begins where the cube does: what lies there is cut off by the prior and not by the box.
     piled = np.where([True, True, False], box[0] + 0.03 * rng.random((5000, 3)), none)
     assert cut_off(piled, box).tolist() == [[True, False, False], [False] * 3]
-    piled[:, 2] = box[1, 2] - rng.exponential(0.1, 5000)
+    piled[:, 2] = box[1, 2] - rng.exponential(0.03, 5000)
     assert cut_off(piled, box).tolist() == [[True, False, False], [False, False, True]]

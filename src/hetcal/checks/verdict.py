@@ -135,10 +135,8 @@ def verdict_of(result: Any, checks: Predictive) -> Verdict:
     if told or far_cause == "none" or none_alive or not failed["modest"].astype(bool).all():
         first = [*outside, *(texts[0] for texts in misses.values())][:2]
         kind, sentence = "no parameters fit", f"No parameters fit: {'; '.join(first)}."
-        if result.unsettled:
-            sentence = (
-                f"No parameters found fit, but there may be others: {'; '.join([*result.unsettled, *first])}."
-            )
+        if unsettled := getattr(result, "unsettled", ()):
+            sentence = f"No parameters found fit, but there may be others: {'; '.join([*unsettled, *first])}."
     elif right.n == 0:
         kind = "not checked"
         sentence = "Not checked: there are no fresh runs at posterior draws; run with predictive=500."
