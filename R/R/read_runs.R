@@ -101,11 +101,11 @@ choose_simulator <- function(connection, path, simulator) {
     "none"
   }
   problem <- if (is.null(simulator)) {
-    "does not hold exactly one simulator"
+    "does not hold exactly one simulator: name it by simulator = \"its name or fingerprint\""
   } else if (nrow(chosen) == 0) {
     paste0("has no simulator \"", simulator, "\"")
   } else {
-    paste0("has several versions of \"", simulator, "\": give a fingerprint")
+    paste0("has several versions of \"", simulator, "\": give simulator = \"a fingerprint\"")
   }
   stop("the ledger ", path, " ", problem, "; it holds: ", held, call. = FALSE)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -258,6 +259,9 @@ class Space:
             theta = theta.frame
         if isinstance(theta, Mapping):
             self._check_names(theta.keys())
+            for name, value in theta.items():
+                if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                    raise ValueError(f"parameter {name!r} is {value!r}: give a number")
             return self._rows([[theta[name] for name in self.names]])
         if hasattr(theta, "columns"):
             self._check_names(theta.columns)

@@ -166,6 +166,8 @@ def test_a_model_that_cannot_stand_in_is_refused(problem):
         ValueError, match="does not stand in for the simulator: simulator 'fewer' takes a; the space"
     ):
         hc.EnsemblePosterior(problem, cheap=fewer)
+    with pytest.raises(ValueError, match="cheap is a problem: give its simulator, cheap=problem.simulator"):
+        hc.EnsemblePosterior(problem, cheap=problem)
     with pytest.raises(TypeError, match="cheap=3 does not stand in"):
         hc.EnsemblePosterior(problem, cheap=3)
 

@@ -180,6 +180,8 @@ def test_flu_intervals_cover_what_they_claim(r):
         ({"rounds": -1}, "rounds is a whole number of at least 0, not -1"),
         ({"batch": 1}, "batch is a whole number of at least 2, not 1"),
         ({"observation": {"z": GaussianObservation(1)}}, "observation models for z, which are no targets"),
+        ({"observation": {"y": "poisson"}}, "observation is {'y': 'poisson'}: give a dict of target to how"),
+        ({"observation": GaussianObservation(1)}, "observation is GaussianObservation.*: give a dict"),
     ],
 )
 def test_improper_arguments_are_refused(options, sentence):

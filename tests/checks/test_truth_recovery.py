@@ -110,6 +110,8 @@ def test_a_narrow_range_without_the_truth_is_a_false_recovery(found):
         ({"a": 1.0, "b": 1.0, "c": 1.0}, "missing: d"),
         (TRUTH | {"R0": 3.0}, "unknown: R0"),
         (TRUTH | {"a": np.nan}, "a is not finite"),
+        (TRUTH | {"a": "x"}, "parameter 'a' is 'x': give a number"),
+        ([1.0, 1.0, 1.0, 1.0], "truth is .*: give a dict of a, b, c, d"),
     ],
 )
 def test_no_truth_outside_of_the_prior(truth, sentence):

@@ -132,6 +132,8 @@ class EnsemblePosterior(Rounds):
     @cached_property
     def _cheap_problem(self) -> Problem:
         """The problem with the cheap model in the place of the simulator."""
+        if isinstance(self.cheap, Problem):
+            raise ValueError("cheap is a problem: give its simulator, cheap=problem.simulator")
         try:
             return Problem(self.problem.space, self.cheap, self.problem.targets)
         except (TypeError, ValueError) as error:

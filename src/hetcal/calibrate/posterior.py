@@ -6,6 +6,7 @@ know of the likelihood of the data (`hetcal.calibrate.placement`), and learns su
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +108,12 @@ class Posterior(Rounds):
             )
         self._check_counts(COUNTS, optional=("rounds",))
         names = {t.name for t in self.problem.run_targets}
+        models = list(self.observation.values()) if isinstance(self.observation, Mapping) else [None]
+        if not all(hasattr(model, "draw") for model in models):
+            raise ValueError(
+                f"observation is {self.observation!r}: give a dict of target to how it is observed, for instance "
+                f"{{{self.problem.targets[0].name!r}: hetcal.PoissonObservation()}}"
+            )
         unknown = sorted(set(self.observation) - names)
         if unknown:
             raise ValueError(

@@ -150,6 +150,8 @@ def synthetic_recovery(
     if not isinstance(method, BayesianCalibration):
         raise TypeError(f"method is {method!r}: give a hetcal.BayesianCalibration(problem, ...)")
     space = method.problem.space
+    if not isinstance(truth, Mapping):
+        raise ValueError(f"truth is {truth!r}: give a dict of {', '.join(space.names)}")
     point = space.array(truth)
     space.to_unit(point)  # outside of a prior raises
     known = replace(method, problem=_of_truth(method.problem, point, seed, time_limit))

@@ -160,7 +160,15 @@ def _parameters(count: int) -> str:
 def what_next(findings: PosteriorFindings) -> Table:
     """What to run or to observe next, each with the gain expected; the largest gain first."""
     rows = []
-    if not findings.fits:
+    if findings.result.unsettled:
+        rows.append(
+            [
+                "more rounds",
+                "first of all: intervals and verdict may be wrong before",
+                f"raise rounds=, since {' and '.join(findings.result.unsettled)}",
+            ]
+        )
+    elif not findings.fits:
         assert findings.verdict is not None
         reasons = "; ".join(findings.verdict.reasons[:2])
         rows.append(

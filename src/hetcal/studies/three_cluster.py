@@ -72,9 +72,9 @@ it is not, so the standard deviation of its attack rate and the mean in B near r
 loss that adds up six squares counts that share three times.
 
 Of 20 runs with the seeds 1 to 20 five invade C; of 3,000 runs at the same parameters 31.6 % do. The published study
-drew 9 of 20, which is on the high side (the chance of 9 or more is 15 %). Given the data of this study, 90 %
-intervals are 0.4997 to 0.5005 for beta (the truth is 0.5), 0.0090 to 0.0114 for k (0.01) and 1.42 to 1.93 for c
-(1.5). k and c hang together, for more travel and a steeper decline of it with distance bring measles to C equally
+drew 9 of 20, which is on the high side (the chance of 9 or more is 15 %). With the full budget and the seed 0 this
+study found 90 % intervals of 0.4996 to 0.5005 for beta (the truth is 0.5), 0.0089 to 0.0113 for k (0.01) and 1.41 to
+1.94 for c (1.5); the quick budget knows less, and yours are above. k and c hang together, for more travel and a steeper decline of it with distance bring measles to C equally
 often.
 
 A compartmental model of the same is run in the same places. Its peaks come two weeks late, so it is not believed; but
@@ -88,17 +88,17 @@ to the truth. A share is binomial, a mean is normal with a standard error that t
 laws every run counts for what it is worth, whether a parameter set was run twice or 60 times, and the answer says how
 sure it is.
 
-What it means for a decision: with the campaigns as they were C is invaded with probability 22 % (5 to 38 %, with what
-is not known of the parameters), on day 203 on average where it is. To reach 95 % of B far brings that to 4 %, or 70 %
-of B near to 5 %; which of these two is better 20 runs cannot tell. 70 % of B far instead of 85 % loses C for certain,
-since one infects 1.2 others then and the fire-break is none. Without a campaign in B near it is 42 %, with both on
-day 60 instead of day 10 37 %, and on day 90, when A is at its peak, nearly certain.
+What it means for a decision, again by the full budget: with the campaigns as they were C is invaded with probability 22
+% (5 to 38 %, with what is not known of the parameters), on day 203 on average where it is. To reach 95 % of B far
+brings that to 4 %, or 70 % of B near to 5 %; which of these two is better 20 runs cannot tell. 70 % of B far instead of
+85 % loses C for certain, since one infects 1.2 others then and the fire-break is none. Without a campaign in B near it
+is 42 %, with both on day 60 instead of day 10 37 %, and on day 90, when A is at its peak, nearly certain.
 """
 
 LOOK_AT = (
     "The statistics that count, and those left out because they follow the share of runs that invade C.",
     "Figure of k and c: a ridge. What distance does is known less well than how much people travel.",
-    "beta, whose interval is a thousandth of its value, beside c, whose interval is a third of it.",
+    "beta, whose interval is a few thousandths of its value, beside c, whose interval is a third of it or more.",
     "Days of arrival by patch, which were held out: they would tell c apart from k; problem(arrivals=True) fits them.",
     "The scenarios: 70 % in B far against 85 %, where the number that one infects crosses 1.",
     "The published losses beside what the true parameters get: the best of them is luckier than the truth.",

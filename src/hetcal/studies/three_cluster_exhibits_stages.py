@@ -85,7 +85,7 @@ def stages(answers: Answers) -> Exhibit:
         off = " and ".join(f"{name} within {max(100 * abs(own[name] - 1), 1):.0f} %" for name in ("k", "c"))
         text += (
             f" The posterior of this study, with {own['runs']:,.0f} runs, has {off} of the truth and says how sure "
-            "it is."
+            "it is: its intervals are above."
         )
     shown = pd.DataFrame(
         {

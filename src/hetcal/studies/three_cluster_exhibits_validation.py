@@ -72,9 +72,9 @@ def courses(found: Validation) -> Exhibit:
         figures[f"{label}: new cases a week; {whose}."] = partial(_paint_course, bands=bands, lines=lines)
     text = (
         f"The model was run afresh {n} times, each time at another draw from the posterior and with a seed that "
-        f"nobody had used. Its runs look like the {m} of the reference: of all their weeks "
-        f"{100 * outside / max(weeks, 1):.0f} % lie outside of the band that should hold 90 %. In B near and in C "
-        "there is either a large outbreak or hardly any; an average of both would describe neither."
+        f"nobody had used. Of all weeks of the {m} runs of the reference {100 * outside / max(weeks, 1):.0f} % lie "
+        "outside of the band that should hold 90 % of them. In B near and in C there is either a large outbreak or "
+        "hardly any; an average of both would describe neither."
     )
     return Exhibit("Fresh runs against the reference", text, figures)
 
