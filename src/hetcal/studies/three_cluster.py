@@ -74,8 +74,8 @@ loss that adds up six squares counts that share three times.
 Of 20 runs with the seeds 1 to 20 five invade C; of 3,000 runs at the same parameters 31.6 % do. The published study
 drew 9 of 20, which is on the high side (the chance of 9 or more is 15 %). With the full budget and the seed 0 this
 study found 90 % intervals of 0.4996 to 0.5005 for beta (the truth is 0.5), 0.0089 to 0.0113 for k (0.01) and 1.41 to
-1.94 for c (1.5); the quick budget knows less, and yours are above. k and c hang together, for more travel and a steeper decline of it with distance bring measles to C equally
-often.
+1.94 for c (1.5); the quick budget knows less, and yours are above. k and c hang together, for more travel and a steeper
+decline of it with distance bring measles to C equally often.
 
 A compartmental model of the same is run in the same places. Its peaks come two weeks late, so it is not believed; but
 it says how each number moves with the parameters, and only its discrepancy from the individual-level model must be
