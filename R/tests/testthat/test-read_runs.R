@@ -54,7 +54,7 @@ test_that("outputs come in their shapes, NaN where a run did not give them", {
 test_that("a simulator is chosen by name, and by fingerprint where a name has several versions", {
   path <- write_ledger(versions = c("1", "2"))
   expect_error(read_runs(path), "exactly one simulator.*version 1 .fingerprint f1.; sir version 2")
-  expect_error(read_runs(path, "sir"), "several versions of \"sir\": give a fingerprint")
+  expect_error(read_runs(path, "sir"), "several versions of \"sir\": give simulator = \"a fingerprint\"")
   expect_error(read_runs(path, "seir"), "has no simulator \"seir\"")
   expect_identical(nrow(read_runs(path, "f1")), 4L)
   expect_identical(nrow(read_runs(path, "f2")), 0L)
