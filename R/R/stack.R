@@ -193,7 +193,10 @@ predict.stacked_gp <- function(object, newdata, ...) {
     })
     design <- cbind(1, matrix(design, ncol = 2))
     variance <- learned$factor * pmax(variance, exp(as.vector(design %*% learned$coefficients)))
-    noise <- noise * exp(as.vector(design %*% learned$noise_coefficients))
+    log_ratio <- as.vector(design %*% learned$noise_coefficients)
+    log_ratio <- pmin(pmax(log_ratio, learned$noise_range[1]), learned$noise_range[2])
+    if (!is.null(learned$noise_base)) noise <- rep(learned$noise_base, length(mean))
+    noise <- noise * exp(log_ratio)
   }
   list(mean = mean, mean_var = variance, noise_var = noise)
 }

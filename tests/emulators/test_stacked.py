@@ -172,7 +172,11 @@ def test_the_variance_of_the_mean_follows_disagreement_where_errors_do():
     middle = (np.abs(np.log(disagreement) + 3) < 2) & (np.abs(mean) < 0.7)
     np.testing.assert_allclose(np.log(var / true_var)[middle], 0, atol=0.3)
     np.testing.assert_allclose(noise / noise_var, 1, atol=0.11)
-    np.testing.assert_allclose(learned.noise_ratio(disagreement, mean) * 0.07, noise)
+    np.testing.assert_allclose(learned.noise_var(np.full(n, 0.07), disagreement, mean), noise)
+    # Level 1's word for the noise, which holds what learners miss, does not matter where there are replicates.
+    np.testing.assert_array_equal(learned.noise_var(np.full(n, 9.0), disagreement, mean), noise)
+    everywhere = learned.noise_var(np.ones(2), np.array([1e-9, 1e9]), np.array([-9.0, 9.0]))
+    assert np.all((noise.min() <= everywhere) & (everywhere <= noise.max()))
     assert abs(np.log(learned.factor)) < 0.15
     assert learned.excess(np.array([5.0]), disagreement[:1], mean[:1]) == 0
 

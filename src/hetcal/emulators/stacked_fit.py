@@ -118,7 +118,7 @@ class StackFit:
         if self.mean_variance is not None:
             at = predicted.var(axis=1), mean
             excess = self.mean_variance.excess(level1_var, *at)
-            noise_var = noise_var * self.mean_variance.noise_ratio(*at)
+            noise_var = self.mean_variance.noise_var(noise_var, *at)
         return Places(X, inputs, mean, level1_var, excess, noise_var)
 
     def updated(self, X: np.ndarray, y: np.ndarray) -> StackFit:

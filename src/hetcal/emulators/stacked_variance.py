@@ -3,9 +3,9 @@
 The variance of level 1 knows nothing of what the learners below it get wrong. A location that was held out shows it:
 the squared residual of its mean, less the noise of that mean, estimates the variance of the emulated mean there.
 These estimates are smoothed over two predictors, the learners' disagreement and the mean, by the log-linear variance
-of greatest likelihood; where the smooth exceeds level 1's own variance the excess is added. Level 1 takes part of what
-the learners miss for noise, and its noise may be constant, so the noise is first set right by what replicates show of
-it, over the same predictors.
+of greatest likelihood; where the smooth exceeds level 1's own variance the excess is added. Level 1 takes what the
+learners miss for noise, so the noise of a run is first learned from what replicates show of it, over the same
+predictors.
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ class MeanVariance:
     coefficients : numpy.ndarray
         Of the log variance: constant, log disagreement, mean; (3,).
     noise_coefficients : numpy.ndarray
-        Of the log ratio of the noise variance to level 1's, likewise.
+        Of the log of the noise variance over `noise_base`, likewise.
+    noise_range : numpy.ndarray
+        Lowest and highest of that logarithm in training, beyond which it is held, (2,).
+    noise_base : float or None
+        Pooled variance of the replicates; None where there are too few, and level 1's noise is all that is known.
     low, high : numpy.ndarray
         Ranges of the two predictors in training, beyond which they are held, (2,).
     factor : float
@@ -84,6 +88,8 @@ class MeanVariance:
 
     coefficients: np.ndarray
     noise_coefficients: np.ndarray
+    noise_range: np.ndarray
+    noise_base: float | None
     low: np.ndarray
     high: np.ndarray
     factor: float
@@ -93,9 +99,11 @@ class MeanVariance:
         """Smoothed variance of the mean, (m,)."""
         return np.exp(self._at(disagreement, mean) @ self.coefficients)
 
-    def noise_ratio(self, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        """Noise variance over level 1's, (m,)."""
-        return np.exp(self._at(disagreement, mean) @ self.noise_coefficients)
+    def noise_var(self, level1: np.ndarray, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Noise variance of one run where level 1 has ``level1``, (m,)."""
+        log_ratio = self._at(disagreement, mean) @ self.noise_coefficients
+        base = level1 if self.noise_base is None else self.noise_base
+        return base * np.exp(np.clip(log_ratio, *self.noise_range))
 
     def _at(self, disagreement: np.ndarray, mean: np.ndarray) -> np.ndarray:
         return _design(_predictors(disagreement, mean, self.low[0]), self.low, self.high)
@@ -121,8 +129,11 @@ def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray, np.n
     predictors = _predictors(held_out.disagreement, held_out.mean, floor)
     low, high = predictors.min(axis=0), predictors.max(axis=0)
     design = _design(predictors, low, high)
-    noise_coefficients = _noise_ratio(design, held_out)
-    noise_var = held_out.noise_var * np.exp(design @ noise_coefficients)
+    base = _pooled_noise(held_out)
+    reference = held_out.noise_var if base is None else np.full(len(design), base)
+    noise_coefficients = np.zeros(3) if base is None else _log_linear_noise(design, base, held_out)
+    log_ratio = design @ noise_coefficients
+    noise_var = reference * np.exp(log_ratio)
     noise = noise_var / held_out.replicates
     squares = held_out.residual**2
     coefficients = _log_linear(design, squares, noise)
@@ -133,7 +144,10 @@ def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray, np.n
     claimed = np.maximum(held_out.mean_var, smooth)
     factor = _factor(squares, noise, claimed)
     lengthscale = _lengthscale(held_out, noise, factor, claimed)
-    learned = MeanVariance(coefficients, noise_coefficients, low, high, factor, lengthscale)
+    noise_range = np.array([log_ratio.min(), log_ratio.max()])
+    learned = MeanVariance(
+        coefficients, noise_coefficients, noise_range, base, low, high, factor, lengthscale
+    )
     return learned, factor * claimed, noise_var
 
 
@@ -147,12 +161,15 @@ def _design(predictors: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return np.column_stack([np.ones(len(predictors)), 2 * (np.clip(predictors, low, high) - low) / width - 1])
 
 
-def _noise_ratio(design: np.ndarray, held_out: HeldOut) -> np.ndarray:
-    """Coefficients of the log noise ratio under which the replicates' deviations are likeliest; 0 with few of them."""
-    free = held_out.replicates - 1
-    if free.sum() < _FREE or not held_out.squares.any():
-        return np.zeros(design.shape[1])
-    relative = held_out.squares / held_out.noise_var
+def _pooled_noise(held_out: HeldOut) -> float | None:
+    """Variance of replicates about the means of their locations; None with few of them."""
+    free = int((held_out.replicates - 1).sum())
+    return float(held_out.squares.sum()) / free if free >= _FREE and held_out.squares.any() else None
+
+
+def _log_linear_noise(design: np.ndarray, base: float, held_out: HeldOut) -> np.ndarray:
+    """Coefficients of the log noise variance over ``base`` under which the replicates' deviations are likeliest."""
+    free, relative = held_out.replicates - 1, held_out.squares / base
 
     def minus_log_likelihood(b: np.ndarray) -> tuple[float, np.ndarray]:
         log_ratio = design @ b
@@ -162,8 +179,7 @@ def _noise_ratio(design: np.ndarray, held_out: HeldOut) -> np.ndarray:
         slope[1:] += b[1:] / 4
         return float(value), slope
 
-    start = np.array([math.log(relative.sum() / free.sum()), 0.0, 0.0])
-    bounds = [(start[0] - 10, start[0] + 10), (-10.0, 10.0), (-10.0, 10.0)]
+    start, bounds = np.zeros(3), [(-10.0, 10.0)] * 3
     return np.asarray(minimize(minus_log_likelihood, start, jac=True, bounds=bounds, method="L-BFGS-B").x)
 
 
