@@ -120,8 +120,8 @@ print(table.round(2).to_string())
 # folds of single runs, so that replicates of a location stand on both sides. Its mean has the best R2 at the jump, but
 # not where it counts: at the points that look best it claims 0.16, and 0.61 is true. And its 90 % intervals of the
 # mean hold about half of the truths: a search that trusts them believes to know what it does not know, and goes back
-# to where it has been. `StackedGP` calibrates the variance on folds of whole locations; that brings 90 % for the jump,
-# 81 % for the smooth function and 67 % of twenty parameters, where a hundred locations are too few to learn how wrong
+# to where it has been. `StackedGP` calibrates the variance on folds of whole locations; that brings 98 % for the jump,
+# 81 % for the smooth function and 68 % of twenty parameters, where a hundred locations are too few to learn how wrong
 # one is.
 #
 # **Held-out locations see it.** Their column needs no truth. It is forgiving, since noise is part of what is compared,
