@@ -140,12 +140,11 @@ def test_failed_cheap_runs_are_made_again_where_asked(problem, tmp_path, needs_r
     before = ledger.runs(fails)["status"]
     assert 0.2 < (before == "failed").mean() < 0.5
     mended.touch()
-    result = method.run(ledger, seed=1, progress=False)
+    method.run(ledger, seed=1, progress=False)
     assert ledger.runs(fails)["status"].equals(before)
-    result = method.run(ledger, seed=1, retry_failed=True, progress=False)
+    method.run(ledger, seed=1, retry_failed=True, progress=False)
     after = ledger.runs(fails)["status"]
     assert (after == "ok").all() and len(after) == len(before)
-    assert result.seconds["simulating"] > 0
 
 
 def test_without_it_a_study_has_the_name_that_it_had(problem, method):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from hetcal.emulators.bernoulli import BernoulliGP, fit_bernoulli
 from hetcal.emulators.hetgp import HetGP
 from hetcal.ensemble import execute
 from hetcal.streams import generator, simulator_seeds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Locations of the cheap model in a box, those that are made when fewer than the least lie there, and runs of each.
 _LEAST, _LOCATIONS, _REPLICATES = 50, 100, 10
@@ -78,7 +82,7 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
     CheapRuns
     """
     space, simulator = study.problem.space, study.problem.simulator
-    asks, unit = study.asks(), beside[:0]
+    asks = study.asks()
     if not (asks["round"] == round).any():
         known = space.to_unit(asks[list(space.names)].to_numpy(dtype=float).reshape(-1, space.dimension))
         unit = beside[[not len(known) or np.abs(known - x).max(axis=1).min() > _SAME for x in beside]]
@@ -88,15 +92,7 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
         seeds = [simulator_seeds(seed, "cheap", round, i, _REPLICATES) for i in range(len(unit))]
         if len(unit):
             study.ask(round, "design", study.problem.theta(space.frame(space.from_unit(unit))), seeds)
-    # Failed runs are made again once a call, as those of the dear model are.
-    again = study.where.pop("retry_failed", False)
-    todo = study.asked_runs() if again else study.missing(study.asks())
-    if len(todo):
-        study.say(f"runs of the cheap model at {len(unit)} new locations")
-        theta, seeds = study.problem.theta(todo), todo["seed"].to_numpy()
-        began = time.perf_counter()
-        execute(simulator, theta, seeds, study.ledger, progress=False, retry_failed=again, **study.where)
-        study.seconds["simulating"] += time.perf_counter() - began
+    make(study, study.missing(study.asks()))
     runs = study.training(round)
     good = runs.status == "ok"
     if not good.any():
@@ -104,3 +100,14 @@ def cheap_runs(study: StudyRuns, round: int, box: np.ndarray, beside: np.ndarray
     unit = space.to_unit(runs.theta[good])
     kept = in_or_near(box, unit)
     return CheapRuns(unit[kept], {name: values[good][kept] for name, values in runs.outputs.items()})
+
+
+def make(study: StudyRuns, todo: pd.DataFrame, retry_failed: bool = False) -> None:
+    """Make runs of the cheap model, or those of them that failed."""
+    if not len(todo):
+        return
+    study.say(f"{len(todo)} runs of the cheap model")
+    problem, seeds, began = study.problem, todo["seed"].to_numpy(), time.perf_counter()
+    how = study.where | {"retry_failed": retry_failed, "progress": False}
+    execute(problem.simulator, problem.theta(todo), seeds, study.ledger, **how)
+    study.seconds["simulating"] += time.perf_counter() - began

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hetcal.calibrate.cheap_model import cheap_runs
+from hetcal.calibrate.cheap_model import cheap_runs, make
 from hetcal.calibrate.ensemble_likelihood import EnsembleLikelihood, fit_ensemble, in_or_near
 from hetcal.calibrate.ensemble_statistics import KINDS
 from hetcal.calibrate.rounds import COUNTS, Fit, Learning, Rounds
@@ -209,13 +209,19 @@ class EnsemblePosterior(Rounds):
         box = np.array(before["box"] if before else [np.zeros(d), np.ones(d)])
         cheap = None
         if self.cheap is not None:
-            name = f"{study.study}-cheap"
-            own = StudyRuns(
-                self._cheap_problem, study.ledger, name, study.say, study.seconds, where=study.where
-            )
             beside = np.unique(unit[in_or_near(box, unit)], axis=0)
-            cheap = cheap_runs(own, round, box, beside, seed)
+            cheap = cheap_runs(self._cheap_study(study), round, box, beside, seed)
         return fit_ensemble(self.targets, outputs, unit, self.emulator, before.get("fits"), box, cheap)
+
+    def _cheap_study(self, study: StudyRuns) -> StudyRuns:
+        """The cheap model's runs beside those of a study."""
+        name = f"{study.study}-cheap"
+        return StudyRuns(self._cheap_problem, study.ledger, name, study.say, study.seconds, where=study.where)
+
+    def _retry_beside(self, study: StudyRuns) -> None:
+        if self.cheap is not None:
+            own = self._cheap_study(study)
+            make(own, own.asked_runs(), retry_failed=True)
 
     def _note(self, fit: Fit) -> dict[str, Any]:
         """The part of the space in which the next round learns: all of it where nothing in this one fits.

@@ -82,7 +82,6 @@ class Method(ABC, Generic[View, Result]):
         began = time.perf_counter()
         study = self._view(ledger, seed, speaker(progress))
         study.where = {"workers": workers, "executor": executor, "time_limit": time_limit}
-        study.where["retry_failed"] = retry_failed
         with (
             open_executor(self.problem.simulator, workers, executor, time_limit) as opened,
             RPool(workers) as study.fitters,
@@ -104,6 +103,7 @@ class Method(ABC, Generic[View, Result]):
 
             if retry_failed:
                 simulate(study.asked_runs())
+                self._retry_beside(study)
             while (todo := self._ask(study, seed)) is not None:
                 simulate(todo)
                 study.check_repeatable(todo, opened)
@@ -186,6 +186,9 @@ class Method(ABC, Generic[View, Result]):
     @abstractmethod
     def _place(self, round: int) -> str:
         """What a line of progress calls a round."""
+
+    def _retry_beside(self, study: View) -> None:
+        """Make failed runs again of what a method runs beside the problem's simulator; most run nothing."""
 
     def _check_counts(self, least: dict[str, int], optional: tuple[str, ...] = ()) -> None:
         """Refuse settings that are no whole numbers of at least so much."""

@@ -78,7 +78,7 @@ class StudyRuns:
     fitters : int or RPool
         Who fits emulators, see `hetcal.emulators.fit_many`.
     where : dict
-        workers, executor, time_limit and retry_failed of `execute`, for runs of a simulator beside the problem's.
+        workers, executor and time_limit of `execute`, for runs of a simulator beside the problem's.
     """
 
     problem: Problem
