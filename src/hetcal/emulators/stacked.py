@@ -37,8 +37,8 @@ class StackedGP:
     `HetGP` of the same means over these predictions. Its own variance knows little of what the learners get wrong, so
     ``mean_var`` is that of the held-out locations' squared residuals, less their noise, smoothed over the learners'
     disagreement and the mean, where that is larger, times one factor calibrated by their log score. ``noise_var`` is
-    level 1's, set right by what replicates show. Without replicates what the learners get wrong cannot be told from
-    noise: give at least two runs a location.
+    what replicates show, smoothed likewise. Without replicates what the learners get wrong cannot be told from noise,
+    and level 1's is all there is: give at least two runs a location.
 
     Parameters
     ----------

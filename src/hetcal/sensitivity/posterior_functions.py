@@ -12,6 +12,7 @@ from hetcal.emulators.discrepancy import DiscrepancyGP
 from hetcal.emulators.function_draws import FEATURES, Waves
 from hetcal.emulators.gaussian_process import GaussianProcess, in_blocks, square_root
 from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.hetgp_state import HetGPState
 from hetcal.emulators.hyperparameters import draw_hyperparameters
 from hetcal.emulators.stacked import StackedGP
 from hetcal.emulators.total import WeightedTotal
@@ -84,6 +85,10 @@ class _Functions:
         return self._prior(X) + self.process.correlate(X) @ self.update + self.trend
 
 
+def _first_noise(state: HetGPState) -> float:
+    return float(state.nu_hat * state.noise_ratio[0])
+
+
 def _is_stack(part: Any) -> bool:
     return isinstance(part, StackedGP)
 
@@ -118,10 +123,10 @@ class PosteriorFunctions:
             else [part.state] * sets
             for part in self.parts
         ]
-        # Noise of each set over the fit's own, (targets, n).
+        # Noise of each set over the fit's own, (targets, n); that of a stack's runs is not its level 1's.
         self.noise_level = np.array(
             [
-                [s.nu_hat * s.noise_ratio[0] / (part.state.nu_hat * part.state.noise_ratio[0]) for s in drawn]
+                [1.0 if _is_stack(part) else _first_noise(s) / _first_noise(part.state) for s in drawn]
                 for part, drawn in zip(self.parts, states, strict=True)
             ]
         ).repeat(_PER_SET, axis=1)[:, :n]
