@@ -21,7 +21,7 @@ def test_the_quick_budget_finds_the_truth_although_its_first_rounds_look_beside_
     pile up are opened again. Without that the last interval of c was 1.17 to 1.26."""
     method = replace(three_cluster.study("quick").method, predictive=0)
     result = method.run(hc.Ledger(), seed=0, progress=False)
-    ends = result.intervals(0.95).set_index("parameter")
+    ends = result.intervals(0.9).set_index("parameter")
     for name, truth in (("beta", 0.5), ("k", 0.01), ("c", 1.5)):
         assert ends.loc[name, "low"] < truth < ends.loc[name, "high"]
 
