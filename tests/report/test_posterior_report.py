@@ -237,6 +237,17 @@ def test_the_next_step_of_the_largest_gain_comes_first(findings):
     assert what_next(replace(findings, verdict=lacking)).rows[0][0] == "a discrepancy"
 
 
+def test_of_many_data_worth_observing_the_best_are_listed_and_the_others_counted(findings):
+    widths = np.linspace(0.2, 0.9, 8)
+    many = replace(findings)
+    # In the place of what regression on the runs says.
+    vars(many)["narrowed_by_data"] = pd.DataFrame(
+        {"what": [f"day {i}" for i in range(8)], "parameter": "a", "width": widths[::-1]}
+    )
+    told = [row[0] for row in what_next(many).rows if row[0].startswith("observe")]
+    assert told == [*(f"observe day {i}" for i in (7, 6, 5, 4, 3)), "observe one of 3 more"]
+
+
 def test_the_methods_paragraph_has_numbers_and_citations_and_a_file_of_its_own(page, findings):
     written = (page.folder / "methods.txt").read_text(encoding="utf-8")
     assert written == methods_paragraph(findings) + "\n"

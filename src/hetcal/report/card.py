@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hetcal.report.posterior_findings import PosteriorFindings
 
 _WORTH = 0.95  # an interval that would shrink to more than this share of its width is not worth the trouble
+_OBSERVED = 5  # data that are listed as worth observing; of more their number is told
 
 
 def report_card(findings: PosteriorFindings) -> Table:
@@ -186,8 +187,13 @@ def what_next(findings: PosteriorFindings) -> Table:
                 "state discrepancy=, of the size that the verdict gives, and fit again",
             ]
         )
-    gains = [_more_runs(findings), _another_summary(findings), *_more_data(findings)]
+    data = sorted(_more_data(findings), key=lambda g: g[0])
+    gains = [_more_runs(findings), _another_summary(findings), *data[:_OBSERVED]]
     rows += [row for _, row in sorted((g for g in gains if g is not None), key=lambda g: g[0])]
+    if len(data) > _OBSERVED:
+        rows.append(
+            [f"observe one of {len(data) - _OBSERVED} more", "less than that of the data above", "likewise"]
+        )
     if findings.recovery is None:
         rows.append(
             [
