@@ -72,7 +72,9 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "hetcal"
-        sys.exit(_say(f"{error.format_message()} `{command} --help` tells more.", 2))
+        told = error.format_message()
+        stop = "" if told.endswith((".", "?", "!")) else "."
+        sys.exit(_say(f"{told}{stop} `{command} --help` tells more.", 2))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_say("stopped; run the same command to go on", 130))
     except (ValueError, OSError) as error:

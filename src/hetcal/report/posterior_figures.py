@@ -201,7 +201,7 @@ def _pair(axes: Axes, findings: PosteriorFindings, a: Parameter, b: Parameter) -
             scale("log")
             plain_log(axis)
         else:
-            axis.get_major_locator().set_params(nbins=4)
+            axis.get_major_locator().set_params(nbins=5)
         axis.set_label_text(
             wrapped(f"{called(parameter)}{f' [{parameter.unit}]' if parameter.unit else ''}", 36)
         )
