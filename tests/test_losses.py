@@ -223,7 +223,7 @@ def test_no_simulation_beats_the_lowest_value_and_auto_stays_above_its_bound(los
     numbers = st.integers(0, 40).map(lambda quarters: quarters / 4)
     y = np.array(data.draw(st.lists(numbers, min_size=3, max_size=3)))
     simulated = np.array(data.draw(st.lists(numbers, min_size=3, max_size=3)))
-    one = target(loss, y)
+    one = target(loss, y, **({"floor": 0.2} if LOSSES[loss].logs else {}))
     lowest = one.family.lowest(one.observed, one._floor, one._extra)
     value = one.losses(simulated[None])[0]
     assert value >= lowest - 1e-9 * (1 + abs(lowest))
@@ -238,6 +238,11 @@ def test_losses_of_a_matrix_are_those_of_its_elements(loss):
     np.testing.assert_allclose(target(loss, y.reshape(2, 3)).losses(mu.reshape(1, 2, 3)), flat)
 
 
+def test_rates_and_shares_have_logs_of_their_own_where_a_floor_is_given():
+    value = target("log_rss", [0.1, 0.2], floor=0.01).losses(np.array([[0.2, 0.1], [0.1, 0.0]]))
+    np.testing.assert_allclose(value, [2 * np.log(2) ** 2, np.log(20) ** 2])
+
+
 def test_the_families_own_constants_may_differ_by_datum():
     sd = np.array([1.0, 2.0, 4.0])
     value = target("gaussian", sd=sd).losses(np.array([[4.0, 1.0, 9.0]]))
@@ -250,6 +255,13 @@ def test_the_families_own_constants_may_differ_by_datum():
         ("poisson_deviance", [3, -1], {}, "needs data of at least 0, not -1"),
         ("sqrt_rss", [3, -1], {}, "needs data of at least 0, not -1"),
         ("log_rss", [3, -1], {}, "needs data of at least 0, not -1"),
+        (
+            "log_rss",
+            [0.2, 0.1, 0],
+            {},
+            "0.1 was observed, and log_rss takes all below 0.5 for 0.5.*give floor=",
+        ),
+        ("log_gaussian", [3, 0.25], {}, "0.25 was observed, and log_gaussian takes all below 0.5"),
         ("binomial", [3, 12], {}, "12 observed of 10 trials"),
         ("binomial", [3, 1], {"trials": None}, "needs trials=, a positive number"),
         ("gaussian", [3, 1], {"sd": 0}, "needs sd=, a positive number"),

@@ -63,6 +63,13 @@ class Observed:
                 f"target {self.name!r}: floor={self.floor!r}: "
                 + ("it must be positive" if self.family.floor else f"loss {self.loss!r} takes none")
             )
+        small = self.observed[(self.observed > 0) & (self.observed < (self.family.floor or 0.0))]
+        if self.family.logs and self.floor is None and small.size:
+            raise ValueError(
+                f"target {self.name!r}: {small.min():g} was observed, and {self.loss} takes all below "
+                f"{self.family.floor:g} for {self.family.floor:g}, the least of counts: give floor=, the least value "
+                "that differs from none, such as a tenth of the smallest datum"
+            )
         check_observed(self.family, self.observed, self._extra, self.name)
         if self.bias is None:
             return

@@ -44,7 +44,7 @@ class Target(Observed):
         Applied to the output of each run before it is compared.
     floor : float, optional
         Least simulated mean of count losses, log_rss and log_gaussian (.5 where none is given): a run that dies out has
-        a large loss, not an infinite one.
+        a large loss, not an infinite one. Data of log_rss and log_gaussian between 0 and .5, such as rates, need one.
     trials, dispersion, sd : float or array_like, optional
         The family's own constant, one number or one a datum.
     least_sd : float, optional

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 import numbers
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from hetcal.simulators.base import Shape, check_simulator
+from hetcal.simulators.base import Shape, check_simulator, validate_outputs
 from hetcal.simulators.command_plan import Plan
 from hetcal.simulators.command_process import (
     CommandFailed,
@@ -48,7 +49,8 @@ class Command:
     command : sequence of str
         Program and arguments. With ``{file}`` it is started once for every input file, in their order; with
         ``{scenario}`` or another column of the table once a scenario; else once a run. An argument that is the path
-        of a file counts by that file's content.
+        of a file counts by that file's content, unless `templates`, `files` or `read` have a file of that name: then
+        that of the working directory is meant.
     parameters : sequence of str
         Names of the parameters; each must have a placeholder.
     outputs : mapping of str to shape
@@ -66,7 +68,8 @@ class Command:
     scenarios : DataFrame or mapping of str to mapping, optional
         A table whose index names the scenarios and whose columns are further placeholders.
     files : path or sequence of paths
-        Fixed files that the program wants to find in its working directory.
+        Fixed files that the program wants to find in its working directory; each run has copies. A large one that is
+        only read costs nothing as an argument, ``"path/of/population.bin"``.
     environment : mapping of str to str, optional
         Variables beside those of this process.
     time_limit : float, optional
@@ -139,8 +142,10 @@ class Command:
         object.__setattr__(self, "name", self.name or Path(plan.program.path).name)
         check_simulator(self)
         limit = self.time_limit
-        if limit is not None and not (isinstance(limit, numbers.Real) and limit > 0):
-            raise ValueError(f"time_limit is {limit!r}: give the seconds that a run may take, above 0")
+        if limit is not None and not (isinstance(limit, numbers.Real) and 0 < limit < math.inf):
+            raise ValueError(
+                f"time_limit is {limit!r}: give the seconds that a run may take, above 0, or None for no limit"
+            )
         if self.keep not in KEEP:
             raise ValueError(f"keep is one of {', '.join(KEEP)}, not {self.keep!r}")
         self._check_read()
@@ -171,6 +176,7 @@ class Command:
 
     @functools.cached_property
     def _plan(self) -> Plan:
+        readers = self.read.values() if isinstance(self.read, Mapping) else ()
         return Plan.of(
             self.command,
             self.parameters,
@@ -179,6 +185,7 @@ class Command:
             self.files,
             self.environment,
             self.deterministic,
+            [getattr(reader, "file", "") for reader in readers],
         )
 
     @property
@@ -212,13 +219,16 @@ class Command:
         }
         try:
             outputs = self._run(folder, values)
-        except BaseException as fault:
+            fault = validate_outputs(cast(Any, self), outputs)[2] if self.keep == "failed" else None
+            if fault is not None:
+                raise CommandFailed(fault, outputs)
+        except BaseException as error:
             if self.keep == "never":
                 remove(folder)
-            elif isinstance(fault, Exception):
-                kind = "" if isinstance(fault, CommandFailed) else f"{type(fault).__name__}: "
-                told = f"{kind}{fault}; its working directory is {folder}"
-                raise CommandFailed(told, getattr(fault, "outputs", {})) from fault
+            elif isinstance(error, Exception):
+                kind = "" if isinstance(error, CommandFailed) else f"{type(error).__name__}: "
+                told = f"{kind}{error}; its working directory is {folder}"
+                raise CommandFailed(told, getattr(error, "outputs", {})) from error
             raise
         if self.keep != "always":
             remove(folder)
@@ -253,14 +263,22 @@ class Command:
 
     def _read(self, folder: Path, reasons: list[str]) -> Mapping[str, Any]:
         """The outputs that are there; why others are not is added to `reasons`."""
+        outputs: dict[str, Any] = {}
         if not isinstance(self.read, Mapping):
-            return self.read(folder)
-        outputs = {}
+            try:
+                return self.read(folder)
+            except Exception as fault:
+                if not reasons:
+                    raise
+                reasons.append(f"{type(fault).__name__}: {fault}")
+                return outputs
         for name, reader in self.read.items():
             try:
                 outputs[name] = self._read_one(reader, folder, self.outputs[name])
             except ReadFault as fault:
                 reasons.append(f"output {name!r}: {fault}")
+            except Exception as fault:  # of a user's function
+                reasons.append(f"output {name!r}: {type(fault).__name__}: {fault}")
         return outputs
 
     def _read_one(self, reader: Callable[..., Any], folder: Path, shape: Shape) -> Any:

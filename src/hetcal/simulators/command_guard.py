@@ -1,7 +1,7 @@
 """A process that outlives its owner by a moment: it kills what the owner's commands left running.
 
 Run as a script, by path and without site packages, so that it starts in milliseconds: standard library only. Its
-standard input is a pipe that the owner holds; the pipe ends with the owner, however that is killed.
+standard input is a pipe that the owner holds; a line, or the pipe's end, tells that the owner has ended, however that is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def kill_marked(mark: str) -> None:
 
 def main(mark: str, folder: str) -> None:
     """Wait for the owner's end, kill what is left of its commands, remove the folder of its working directories."""
-    sys.stdin.buffer.read()
+    sys.stdin.buffer.readline()
     kill_marked(mark)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,8 +6,9 @@ import difflib
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -43,8 +44,9 @@ class Plan:
         files: Any,
         environment: Mapping[str, str] | None,
         deterministic: bool,
+        read_files: Iterable[str],
     ) -> Plan:
-        """Read what is to be read and check it; see `Command`."""
+        """Read what is to be read and check it; see `Command`. The program writes the files that are read."""
         if (
             isinstance(command, str)
             or not command
@@ -58,7 +60,7 @@ class Plan:
         words = [os.fspath(word) for word in command]
         plan = cls(
             program=executable(words[0]),
-            arguments=tuple(_argument(word) for word in words[1:]),
+            arguments=tuple(Text(word, f"argument {word!r} of command") for word in words[1:]),
             environment={
                 name: Text(str(value), f"variable {name!r} of environment")
                 for name, value in (environment or {}).items()
@@ -72,7 +74,8 @@ class Plan:
         )
         plan._check_names(set(parameters))
         plan._check_placeholders(set(parameters), deterministic)
-        return plan
+        inside = {*plan._names, *read_files}
+        return replace(plan, arguments=tuple(_argument(text, inside) for text in plan.arguments))
 
     @property
     def columns(self) -> set[str]:
@@ -104,13 +107,14 @@ class Plan:
         return [file.path for file in files if file.changed]
 
     def prepare(self, folder: Path, values: Values) -> None:
-        """Write the input files of a run into its working directory, and link the fixed ones there."""
+        """Write the input files of a run into its working directory, and copy the fixed ones there."""
         for _, name, content, filling in self._written(values):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.fill(filling).encode("utf-8"))
         for file in self.files:
-            os.symlink(file.path, folder / os.path.basename(file.path))
+            # No link: a program that writes to it would change the user's own, and all runs after.
+            shutil.copy(file.path, folder)
 
     def starts(self, folder: Path, values: Values) -> list[tuple[str, list[str], dict[str, str]]]:
         """A label, the arguments and the variables of each start of a run."""
@@ -143,6 +147,11 @@ class Plan:
             else:
                 yield None, name.fill({}), content, values
 
+    @property
+    def _names(self) -> list[str]:
+        """What files are called in the working directory."""
+        return [name for _, name, _, _ in self._written({})] + [os.path.basename(f.path) for f in self.files]
+
     def _check_names(self, parameters: set[str]) -> None:
         """Names that would stand for two things."""
         for name in sorted(parameters & (_GIVEN | self.columns)):
@@ -158,8 +167,13 @@ class Plan:
                 raise ValueError(
                     f"{text.where} has the placeholder {{scenario}}, but scenarios= is not given"
                 )
-        names = [name for _, name, _, _ in self._written({})] + [os.path.basename(f.path) for f in self.files]
+        names = self._names
+        logs = {
+            f"{label}.{log}" for label in ("run", *self.scenarios, *names) for log in ("stdout", "stderr")
+        }
         for name in names:
+            if name in logs:
+                raise ValueError(f"file name {name!r} is that of what a start prints: call it otherwise")
             if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not PurePath(name).name:
                 raise ValueError(f"file name {name!r} of templates leads out of the working directory")
             if names.count(name) > 1:
@@ -213,10 +227,12 @@ def _check_known(text: Text, known: set[str]) -> None:
         )
 
 
-def _argument(word: str) -> Text | Dependency:
-    """An argument: the content counts where it is a file."""
-    text = Text(word, f"argument {word!r} of command")
-    return text if text.names or not os.path.isfile(word) else Dependency.of(word, "argument")
+def _argument(text: Any, inside: set[str]) -> Text | Dependency:
+    """An argument: the content counts where it is a file, unless one of the working directory has its name."""
+    word = text.text
+    if text.names or os.path.normpath(word) in inside or not os.path.isfile(word):
+        return text
+    return Dependency.of(word, "argument")
 
 
 def _paths(value: Any, what: str) -> list[Any]:
@@ -260,6 +276,8 @@ def _table(scenarios: Any) -> dict[str, dict[str, Any]]:
     table = {
         str(name): {str(column): value for column, value in row.items()} for name, row in scenarios.items()
     }
+    if len(table) < len(scenarios):
+        raise ValueError("scenarios has names that are the same as text: give each a name of its own")
     columns = next(iter(table.values())).keys()
     for name, row in table.items():
         if not re.fullmatch(r"[\w.-]+", name):

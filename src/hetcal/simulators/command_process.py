@@ -64,9 +64,9 @@ class _Guard:
         return f"{self.mark}{next(self._runs)}."
 
     def release(self) -> None:
-        """Let the guard go, and wait for it."""
+        """Let the guard go, and wait for it; by a word, since a fork of this process may hold its pipe open."""
         if self.owner == os.getpid():
-            self._process.communicate()
+            self._process.communicate(b"end\n")
 
 
 _guard: _Guard | None = None
@@ -135,7 +135,7 @@ def run_command(
     if late.is_set():
         raise CommandLate(_tail(stderr))
     if code < 0:
-        raise CommandFailed(f"was ended by signal {signal.Signals(-code).name}{_tail(stderr)}")
+        raise CommandFailed(f"was ended by signal {_signal_name(-code)}{_tail(stderr)}")
     if code > 0:
         raise CommandFailed(f"ended with exit code {code}{_tail(stderr)}")
 
@@ -154,6 +154,11 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass  # nothing is left (macOS says EPERM of zombies)
+
+
+def _signal_name(number: int) -> str:
+    known = {int(each): each.name for each in signal.Signals}
+    return known.get(number, str(number))  # those between SIGRTMIN and SIGRTMAX have no names
 
 
 def _tail(path: Path) -> str:
