@@ -112,6 +112,13 @@ def two():
     return WeightedTotal(made, {"0": 2.0, "1": 3.0})
 
 
+def test_the_marginal_form_is_refused_where_a_loss_has_no_logarithm():
+    made = {"0": emulator(0), "plain": emulator(1)}
+    made["plain"].transform = None
+    with pytest.raises(ValueError, match="marginal.*that of 'plain' is not"):
+        LCB(form="marginal").score(WeightedTotal(made, {"0": 1.0, "plain": 1.0}), LATENT)
+
+
 def test_forms_by_hand():
     # E = e^(.5 + .065) = 1.759447 and e^(-1 + .205) = .451581; the sum 2 x 1.759447 + 3 x .451581 = 4.873638;
     # its epistemic variance 4 x 3.095655 x (e^.04 - 1) + 9 x .203926 x (e^.16 - 1) = .823781, its root .907624.

@@ -63,7 +63,8 @@ fit_learners <- function(X, y, fold, learners, seeds) {
     name <- names(learners)[[k]]
     answer <- tryCatch(
       fit_learner(name, learners[[k]], task, features, as.vector(fold), seeds[[k]]),
-      error = conditionMessage
+      # A lack of memory says nothing of the learner: without it the stack would depend on the machine.
+      error = function(e) if (is_out_of_memory(e)) stop(e) else conditionMessage(e)
     )
     if (is.character(answer)) {
       failed[[name]] <- answer
@@ -87,10 +88,19 @@ fit_learner <- function(name, parameters, task, features, fold, seed) {
   if (!all(is.finite(out_of_fold))) {
     stop("some of its predictions are not finite", call. = FALSE)
   }
-  if (diff(range(out_of_fold)) == 0) {
+  model <- mlr::train(learner, task)
+  # Out-of-fold predictions of a constant differ by fold, and give away the mean of what was left out.
+  if (diff(range(learner_predict(model, features))) == 0) {
     stop("it predicts the same value everywhere", call. = FALSE)
   }
-  list(out_of_fold = out_of_fold, model = mlr::train(learner, task))
+  model$time <- 0 # that equal stacks are equal bytes
+  list(out_of_fold = out_of_fold, model = model)
+}
+
+# R has no class for this error, and says it in the user's language.
+is_out_of_memory <- function(condition) {
+  said <- gettext("cannot allocate vector of size %0.1f %s", domain = "R")
+  any(startsWith(conditionMessage(condition), sub("%.*", "", c(said, "cannot allocate "))))
 }
 
 stack_features <- function(X) {

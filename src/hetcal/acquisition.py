@@ -16,6 +16,7 @@ from scipy import stats
 
 from hetcal.emulators.gaussian_process import GaussianProcess, block_rows, in_blocks
 from hetcal.emulators.total import Moments, WeightedTotal
+from hetcal.emulators.transforms import Log
 from hetcal.threads import one_blas_thread
 
 # Candidates that a batch is picked from, as a multiple of its size; doubled until the picks are exact.
@@ -146,6 +147,7 @@ class LCB:
             prediction = total.combine(latent, independent=True)
             return prediction.mean - kappa * np.sqrt(prediction.mean_var)
         if self.form == "marginal":
+            _check_logs(total)
             weights = np.array([total.weights[name] for name in total.emulators])
             return weights @ np.exp(latent[:, 0] - kappa * (latent[:, 1] + latent[:, 2]))
         moments = total.moments(latent)
@@ -339,6 +341,15 @@ def _choose_batch(
         if len(chosen) == batch:
             return shortlist[chosen]
         size = min(2 * size, len(candidates))
+
+
+def _check_logs(total: WeightedTotal) -> None:
+    for name, transform in zip(total.emulators, total.transforms, strict=True):
+        if not isinstance(transform, Log):
+            raise ValueError(
+                f'LCB(form="marginal") is for losses that are emulated on a log scale, and that of {name!r} is not: '
+                'give its target or emulator transform="log", or take another form'
+            )
 
 
 def _check_enough(candidates: np.ndarray, batch: int) -> None:

@@ -58,6 +58,15 @@ def test_workers_give_the_numbers_of_this_process(pool):
     assert all(same(a, b) for a, b in zip(fit_many(warm), fit_many(warm, pool), strict=True))
 
 
+def test_workers_give_the_stacks_of_this_process(pool):
+    learners = ("regr.mars", ("regr.randomForest", {"ntree": 50}))
+    stacks = [FitTask(hc.StackedGP(learners, folds=3), t.X, t.y) for t in tasks()]
+    here, there = fit_many(stacks), fit_many(stacks, pool)
+    assert all(same(a, b) for a, b in zip(here, there, strict=True))
+    assert all(a.fitted.level0.models == b.fitted.level0.models for a, b in zip(here, there, strict=True))
+    assert all(a.leave_one_out().equals(b.leave_one_out()) for a, b in zip(here, there, strict=True))
+
+
 def test_the_pattern_stays_unfitted(pool):
     pattern = hc.HetGP(noise="homoskedastic")
     several = [FitTask(pattern, t.X, t.y) for t in tasks(2)]

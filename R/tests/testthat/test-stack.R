@@ -52,3 +52,24 @@ test_that("what mlr does not know is told", {
   expect_equal(check_learners(list(regr.mars = list(degre = 2)))$problem, "parameter")
   expect_equal(check_learners(list(regr.mars = list(degree = "a")))$problem, "value")
 })
+
+test_that("a lack of memory is no fault of a learner", {
+  skip_without_learners()
+  short <- tryCatch(numeric(2^50), error = identity)
+  expect_true(is_out_of_memory(short))
+  expect_false(is_out_of_memory(simpleError("sampsize is too large")))
+  greedy <- function() {
+    mlr::makeRLearnerRegr("regr.greedy", "mlr", ParamHelpers::makeParamSet(), properties = "numerics")
+  }
+  registerS3method("makeRLearner", "regr.greedy", greedy, asNamespace("mlr"))
+  registerS3method("trainLearner", "regr.greedy", function(...) numeric(2^50), asNamespace("mlr"))
+  x <- matrix(runif(40), 20, 2)
+  expect_error(fit_learners(x, x[, 1], rep(1:4, 5), list(regr.greedy = list()), 1), "cannot allocate")
+})
+
+test_that("a learner of one value is left out", {
+  skip_without_learners()
+  x <- matrix(runif(40), 20, 2)
+  fitted <- fit_learners(x, x[, 1], rep(1:4, 5), list(regr.featureless = list(), regr.mars = list()), 1:2)
+  expect_match(fitted$failed$regr.featureless, "the same value everywhere")
+})

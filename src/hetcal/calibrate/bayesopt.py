@@ -70,7 +70,7 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
     batch, rounds : int
         Locations a round, and rounds after the first design.
     exploit_every : int, optional
-        Every so many rounds only the believed mean counts (kappa 0). None: never.
+        Every so many rounds only what is believed counts and not how unsure it is (kappa 0). None: never.
     patience : int, optional
         Stop when the believed best loss has not improved by more than its standard error for so many rounds.
         For pure minimisation; None runs the whole budget.
@@ -200,6 +200,8 @@ class BayesianCalibration(Method[Search, CalibrationResult]):
 
     def _ask_design(self, search: Search, purposes: set[str], seed: int) -> None:
         problem = self.problem
+        if hasattr(self.emulator, "check_design"):
+            self.emulator.check_design(problem.space.dimension, self.initial - self._held_count)
         theta = problem.theta(sobol(problem.space, self.initial, seed).frame)
         seeds = self._seeds(seed, 0, self.initial)
         held = np.sort(generator(seed, "validation", 0).permutation(self.initial)[: self._held_count])

@@ -87,9 +87,11 @@ class Search(StudyRuns):
             y = runs.losses[target.name].to_numpy()
             valid = np.isfinite(y)
             if not valid.any():
+                errors = self.ledger.runs(self.problem.simulator, self.study)["error"].dropna()
+                own = errors[errors.str.contains(repr(target.output), regex=False)]
                 raise ValueError(
-                    f"no run has a valid {target.name!r}: "
-                    f"{self.ledger.runs(self.problem.simulator, self.study)['error'].dropna().iloc[0]}"
+                    f"no run has a valid {target.name!r}; one says: {[*own, *errors][0]}. Mend what fails and run with "
+                    "retry_failed=True, or leave the target out"
                 )
             pattern = copy.copy(self.emulator)
             if pattern.transform is None:

@@ -179,6 +179,16 @@ def check_training_data(X: Any, y: Any, name: str = "y") -> tuple[np.ndarray, np
     return X, y
 
 
+def check_more_data(X: Any, y: Any, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """X (N, d) in the unit cube and y (N,) as float arrays; what a fitted emulator cannot be updated with raises."""
+    X, y = np.atleast_2d(np.asarray(X, dtype=float)), np.asarray(y, dtype=float)
+    if X.shape[1] != dimension or y.shape != (len(X),) or not np.all(np.isfinite(X)):
+        raise ValueError(f"X needs shape (N, {dimension}) and y (N,), not {X.shape} and {y.shape}")
+    if np.any((X < 0) | (X > 1)) or not np.all(np.isfinite(y)):
+        raise ValueError("X must lie in the unit cube and y be finite")
+    return X, y
+
+
 def training_replicates(X: Any, y: Any, seeds: Any, transform: Transform, name: str) -> Replicates:
     """What an emulator is fitted to: runs checked, transformed and folded by location; seeds only to warn."""
     X, y = check_training_data(X, y, name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal import rbridge
-from hetcal.emulators.base import Prediction, check_scale, training_replicates
+from hetcal.emulators.base import Prediction, check_more_data, check_scale, training_replicates
 from hetcal.emulators.conditioning import at_locations, carried_to_all, spread_locations, with_runs
 from hetcal.emulators.function_draws import FunctionDraws
 from hetcal.emulators.gaussian_process import COVARIANCES, GaussianProcess
@@ -103,7 +103,7 @@ class HetGP:
         if self.noise not in NOISE:
             raise ValueError(f"noise is one of {', '.join(NOISE)}, not {self.noise!r}")
         as_transform(self.transform)
-        self._check_fit_points(1)
+        self.check_design(1, 0)
 
     # Fitting
 
@@ -144,7 +144,7 @@ class HetGP:
             If R fails, or is not there.
         """
         everything = training_replicates(X, y, seeds, as_transform(self.transform), name)
-        self._check_fit_points(everything.X.shape[1])
+        self.check_design(everything.X.shape[1], len(everything.X))
         rows, data = None, everything
         if self.fit_points is not None and self.fit_points < len(everything.X):
             rows = spread_locations(everything, self.fit_points)
@@ -221,11 +221,7 @@ class HetGP:
             Itself.
         """
         old = self._fitted
-        X, y = np.atleast_2d(np.asarray(X, dtype=float)), np.asarray(y, dtype=float)
-        if X.shape[1] != old.X0.shape[1] or y.shape != (len(X),) or not np.all(np.isfinite(X)):
-            raise ValueError(f"X needs shape (N, {old.X0.shape[1]}) and y (N,), not {X.shape} and {y.shape}")
-        if np.any((X < 0) | (X > 1)) or not np.all(np.isfinite(y)):
-            raise ValueError("X must lie in the unit cube and y be finite")
+        X, y = check_more_data(X, y, old.X0.shape[1])
         self._condition(with_runs(old, self.noise_process, X, as_transform(self.transform).forward(y)))
         return self
 
@@ -234,7 +230,8 @@ class HetGP:
         self.process = state.process(self.covariance)
         self.noise_process = state.noise_process(self.covariance)
 
-    def _check_fit_points(self, dimension: int) -> None:
+    def check_design(self, dimension: int, locations: int) -> None:
+        """Raise what `fit` would for so many parameters and locations: before anything is simulated."""
         n = dimension + 3 if self.fit_points is None else self.fit_points
         if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < dimension + 3:
             raise ValueError(

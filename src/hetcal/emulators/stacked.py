@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetcal.emulators.base import Prediction, check_scale, training_replicates
+from hetcal.emulators.base import Prediction, check_more_data, check_scale, training_replicates
 from hetcal.emulators.hetgp import HetGP
 from hetcal.emulators.hetgp_state import HetGPState, NoiseChoice
 from hetcal.emulators.stacked_files import read_stack, write_stack
@@ -147,18 +147,14 @@ class StackedGP:
         -----
         LearnerWarning
             A learner failed and is left out.
+        FitWarning
+            Level 1 as for `HetGP`; no location has two runs.
         """
         data = training_replicates(X, y, seeds, as_transform(self.transform), name)
-        if len(data.X) < self.folds:
-            raise ValueError(
-                f"{name}: {len(data.X)} locations are fewer than {self.folds} folds: give more locations, or "
-                f"folds={len(data.X)} or less"
-            )
-        learners = named_learners(self.learners)
-        check_learners(learners)
+        self.check_design(data.X.shape[1], len(data.X), name)
         self.fitted = fit_stack(
             data,
-            learners,
+            named_learners(self.learners),
             self.folds,
             level1=HetGP(noise=self.noise, fit_points=self.fit_points),
             with_parameters=self.with_parameters,
@@ -168,6 +164,18 @@ class StackedGP:
             name=name,
         )
         return self
+
+    def check_design(self, dimension: int, locations: int, name: str = "StackedGP") -> None:
+        """Raise what `fit` would for so many parameters and locations: before anything is simulated."""
+        if locations < self.folds:
+            raise ValueError(
+                f"{name}: {locations} locations are fewer than {self.folds} folds: give more locations, or "
+                f"folds={locations} or less"
+            )
+        learners = named_learners(self.learners)
+        inputs = len(learners) + (dimension if self.with_parameters else 0)
+        HetGP(fit_points=self.fit_points).check_design(inputs, locations)
+        check_learners(learners)
 
     def update(self, X: Any, y: Any) -> StackedGP:
         """Add runs to level 1, with the learners, hyperparameters and calibration as they are.
@@ -184,9 +192,7 @@ class StackedGP:
         StackedGP
             Itself.
         """
-        X, y = self._points(X), np.asarray(y, dtype=float)
-        if np.any((X < 0) | (X > 1)):
-            raise ValueError("X must lie in the unit cube")
+        X, y = check_more_data(X, y, self._fit.rows.shape[1])
         self.fitted = self._fit.updated(X, as_transform(self.transform).forward(y))
         return self
 

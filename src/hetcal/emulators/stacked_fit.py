@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetcal.emulators.base import Replicates, find_replicates
-from hetcal.emulators.hetgp import HetGP
+from hetcal.emulators.hetgp import FitWarning, HetGP
 from hetcal.emulators.hetgp_state import HetGPState, log_density
 from hetcal.emulators.stacked_learners import FittedLearners, fit_learners
 from hetcal.emulators.stacked_process import Places, StackedProcess
@@ -255,6 +255,13 @@ def fit_stack(
         disagreement=out_of_fold.var(axis=1),
         fold=fold,
     )
+    if data.count.max() == 1:
+        warnings.warn(
+            f"{name}: no location has two runs, so what the learners miss cannot be told from noise, and mean_var is "
+            "likely too small: give every location at least two",
+            FitWarning,
+            stacklevel=3,
+        )
     mean_variance, held_out_var, held_out_noise_var = fit_mean_variance(held_out)
     return replace(
         fit, mean_variance=mean_variance, held_out_var=held_out_var, held_out_noise_var=held_out_noise_var
@@ -282,7 +289,7 @@ def _apart(inputs: np.ndarray) -> np.ndarray:
     _, first = np.unique(inputs, axis=0, return_index=True)
     again = np.setdiff1d(np.arange(len(inputs)), first)
     apart = inputs.copy()
-    apart[again, 0] += 1e-9 * (1 + again)
+    apart[again, 0] += 1e-9 * (1 + again) * np.where(inputs[again, 0] < 0.5, 1, -1)  # and stay in the cube
     return apart
 
 

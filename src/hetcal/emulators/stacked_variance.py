@@ -22,8 +22,10 @@ from hetcal.threads import one_blas_thread
 
 _LARGEST_FACTOR = 16.0
 _LENGTHSCALES = (0.1, 0.2, 0.4, 0.8, 1.6)  # times the square root of the dimension
-# Replicates beyond the first, needed before what they show of the noise replaces level 1's word for it.
+# Replicates beyond the first, needed before what they show of the noise may differ from place to place.
 _FREE = 20
+# Least noise variance, as a share of the variance between locations: of a simulator without noise.
+_LEAST = 1e-12
 _LOCATIONS = 800  # the likelihood of a lengthscale costs their cube
 
 
@@ -77,7 +79,7 @@ class MeanVariance:
     noise_range : numpy.ndarray
         Lowest and highest of that logarithm in training, beyond which it is held, (2,).
     noise_base : float or None
-        Pooled variance of the replicates; None where there are too few, and level 1's noise is all that is known.
+        Pooled variance of the replicates; None where there are none, and level 1's noise is all that is known.
     low, high : numpy.ndarray
         Ranges of the two predictors in training, beyond which they are held, (2,).
     factor : float
@@ -131,7 +133,9 @@ def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray, np.n
     design = _design(predictors, low, high)
     base = _pooled_noise(held_out)
     reference = held_out.noise_var if base is None else np.full(len(design), base)
-    noise_coefficients = np.zeros(3) if base is None else _log_linear_noise(design, base, held_out)
+    noise_coefficients = np.zeros(3)
+    if base is not None and base > _least_noise(held_out) and _free(held_out) >= _FREE:
+        noise_coefficients = _log_linear_noise(design, base, held_out)
     log_ratio = design @ noise_coefficients
     noise_var = reference * np.exp(log_ratio)
     noise = noise_var / held_out.replicates
@@ -162,9 +166,18 @@ def _design(predictors: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
 
 
 def _pooled_noise(held_out: HeldOut) -> float | None:
-    """Variance of replicates about the means of their locations; None with few of them."""
-    free = int((held_out.replicates - 1).sum())
-    return float(held_out.squares.sum()) / free if free >= _FREE and held_out.squares.any() else None
+    """Variance of replicates about the means of their locations; None without any."""
+    free = _free(held_out)
+    return max(float(held_out.squares.sum()) / free, _least_noise(held_out)) if free else None
+
+
+def _free(held_out: HeldOut) -> int:
+    """Replicates beyond the first of each location."""
+    return int((held_out.replicates - 1).sum())
+
+
+def _least_noise(held_out: HeldOut) -> float:
+    return _LEAST * float(np.var(held_out.mean + held_out.residual))
 
 
 def _log_linear_noise(design: np.ndarray, base: float, held_out: HeldOut) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A process that outlives its owner by a moment: it kills what the owner's commands left running.
 
 Run as a script, by path and without site packages, so that it starts in milliseconds: standard library only. Its
-standard input is a pipe that the owner holds; a line, or the pipe's end, tells that the owner has ended, however that is.
+standard input is a pipe that the owner holds; a line, or its end, tells that the owner has ended, however that is.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ profiled. Days on which measles reached twelve places of A: logarithms with a st
 lower the attack rates in the other clusters were than in A: squared logarithms of relative risks.
 
 The weights are such that no loss outvotes the others where the model is right: at the true parameters each adds 2 to 4
-to F, their weighted sum, beyond what a perfect model would have. Without weights the reported cases, a thousand times
-larger than the other losses far from the truth, would be the only ones that are heard.
+to F, their weighted sum, beyond what a perfect model would have, and the days of arrival 9. Without weights the
+reported cases, a thousand times larger than the other losses far from the truth, would be the only ones that are heard.
 
 F is the mean of single runs. At the true parameters half of the outbreaks end before C, and a run that does so misses
 four of the eight data at once. So parameters at which C is always reached have a lower F than the truth: a loss of
