@@ -75,14 +75,18 @@ def exact(problem, n=20_000):
     return unit, weight / weight.sum()
 
 
-def test_the_posterior_is_that_of_the_dear_model(problem, result):
+def test_the_posterior_is_that_of_the_dear_model(problem, method, result):
+    """Four studies. Over 12 seeds means lay .46 (standard deviation) exact standard deviations off, since 240 runs know
+    less than the law: the root mean square of eight exceeds .75 once in 160. Widths were 1.05 +- .15 of the exact.
+    """
     unit, weight = exact(problem)
     centre = weight @ unit
     sd = np.sqrt(weight @ (unit - centre) ** 2)
-    own = result.samples.to_numpy()
-    # 240 runs know less than the law.
-    assert np.all(np.abs(own.mean(axis=0) - centre) < 0.75 * sd)
-    assert np.all((0.75 * sd < own.std(axis=0)) & (own.std(axis=0) < 1.5 * sd))
+    studies = [result, *(method.run(hc.Ledger(), seed=seed, progress=False) for seed in (2, 3, 4))]
+    own = np.array([study.samples.to_numpy() for study in studies])
+    off = (own.mean(axis=1) - centre) / sd
+    assert np.sqrt(np.mean(off**2)) < 0.75
+    assert 0.75 < np.mean(own.std(axis=1) / sd) < 1.35
 
 
 def test_cheap_runs_are_kept_beside_and_do_not_count_as_runs(problem, method, ledger, result):
