@@ -24,7 +24,7 @@ def test_folding_is_that_of_a_loop_over_rows(seed, locations, d):
         expected.setdefault(tuple(row), []).append(value)
     assert found.X.tolist() == [list(k) for k in expected]
     assert found.count.tolist() == [len(v) for v in expected.values()]
-    np.testing.assert_allclose(found.mean, [np.mean(v) for v in expected.values()], rtol=1e-12)
+    np.testing.assert_allclose(found.mean, [np.mean(v) for v in expected.values()], rtol=1e-12, atol=1e-14)
     assert found.y.tolist() == sum(expected.values(), [])
     assert np.array_equal(found.X[found.location], X)
 
