@@ -90,7 +90,8 @@ fit_learner <- function(name, parameters, task, features, fold, seed) {
   }
   model <- mlr::train(learner, task)
   # Out-of-fold predictions of a constant differ by fold, and give away the mean of what was left out.
-  if (diff(range(learner_predict(model, features))) == 0) {
+  alike <- all(tapply(out_of_fold, fold, function(within) diff(range(within))) == 0)
+  if (alike && diff(range(learner_predict(model, features))) == 0) {
     stop("it predicts the same value everywhere", call. = FALSE)
   }
   model$time <- 0 # that equal stacks are equal bytes
