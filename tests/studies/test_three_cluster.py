@@ -16,14 +16,25 @@ from hetcal.studies import three_cluster
 from hetcal.studies.three_cluster import when_invaded
 
 
-def test_the_quick_budget_finds_the_truth_and_settles(needs_r):
-    """The study's own seed. With 840 runs in five rounds it found the truth too, but had not settled."""
-    method = replace(three_cluster.study("quick").method, predictive=0)
-    result = method.run(hc.Ledger(), seed=0, progress=False)
-    assert result.unsettled == ()
+def check_truth_is_found(result):
     ends = result.intervals(0.9).set_index("parameter")
     for name, truth in (("beta", 0.5), ("k", 0.01), ("c", 1.5)):
         assert ends.loc[name, "low"] < truth < ends.loc[name, "high"]
+
+
+def test_fewer_runs_find_the_truth_although_first_rounds_look_beside_it(needs_r):
+    """The study's own seed with 840 runs. After its first rounds c seems to lie below 1; ends of the part of the space
+    at which draws pile up are opened again. Without that the last interval of c was 1.17 to 1.26."""
+    fewer = {"initial": 120, "batch": 120, "rounds": 5, "predictive": 0}
+    method = replace(three_cluster.study("quick").method, **fewer)
+    check_truth_is_found(method.run(hc.Ledger(), seed=0, progress=False))
+
+
+def test_the_quick_budget_finds_the_truth_and_settles(needs_r):
+    method = replace(three_cluster.study("quick").method, predictive=0)
+    result = method.run(hc.Ledger(), seed=0, progress=False)
+    assert result.unsettled == ()
+    check_truth_is_found(result)
 
 
 @pytest.fixture(scope="module")

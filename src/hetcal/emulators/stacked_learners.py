@@ -51,7 +51,10 @@ def named_learners(learners: Any) -> dict[str, dict[str, Any]]:
         if name in named:
             raise ValueError(f"learner {name!r} is given twice: a stack has each once")
         # Numbers of numpy's would not be written to a file.
-        named[name] = {key: getattr(v, "tolist", lambda v=v: v)() for key, v in hyperparameters.items()}
+        named[name] = {
+            key: v.tolist() if isinstance(v, (np.generic, np.ndarray)) else v
+            for key, v in hyperparameters.items()
+        }
     if not named:
         raise ValueError('a stack needs at least one learner, such as "regr.mars"')
     return named

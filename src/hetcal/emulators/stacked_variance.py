@@ -134,7 +134,7 @@ def fit_mean_variance(held_out: HeldOut) -> tuple[MeanVariance, np.ndarray, np.n
     base = _pooled_noise(held_out)
     reference = held_out.noise_var if base is None else np.full(len(design), base)
     noise_coefficients = np.zeros(3)
-    if base is not None and base > _least_noise(held_out) and _free(held_out) >= _FREE:
+    if base is not None and _free(held_out) >= _FREE:
         noise_coefficients = _log_linear_noise(design, base, held_out)
     log_ratio = design @ noise_coefficients
     noise_var = reference * np.exp(log_ratio)
@@ -168,16 +168,13 @@ def _design(predictors: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
 def _pooled_noise(held_out: HeldOut) -> float | None:
     """Variance of replicates about the means of their locations; None without any."""
     free = _free(held_out)
-    return max(float(held_out.squares.sum()) / free, _least_noise(held_out)) if free else None
+    least = _LEAST * float(np.var(held_out.mean + held_out.residual))
+    return max(float(held_out.squares.sum()) / free, least) if free else None
 
 
 def _free(held_out: HeldOut) -> int:
     """Replicates beyond the first of each location."""
     return int((held_out.replicates - 1).sum())
-
-
-def _least_noise(held_out: HeldOut) -> float:
-    return _LEAST * float(np.var(held_out.mean + held_out.residual))
 
 
 def _log_linear_noise(design: np.ndarray, base: float, held_out: HeldOut) -> np.ndarray:

@@ -226,8 +226,7 @@ class Command:
             if self.keep == "never":
                 remove(folder)
             elif isinstance(error, Exception):
-                kind = "" if isinstance(error, CommandFailed) else f"{type(error).__name__}: "
-                told = f"{kind}{error}; its working directory is {folder}"
+                told = f"{_told(error)}; its working directory is {folder}"
                 raise CommandFailed(told, getattr(error, "outputs", {})) from error
             raise
         if self.keep != "always":
@@ -270,15 +269,13 @@ class Command:
             except Exception as fault:
                 if not reasons:
                     raise
-                reasons.append(f"{type(fault).__name__}: {fault}")
+                reasons.append(_told(fault))
                 return outputs
         for name, reader in self.read.items():
             try:
                 outputs[name] = self._read_one(reader, folder, self.outputs[name])
-            except ReadFault as fault:
-                reasons.append(f"output {name!r}: {fault}")
-            except Exception as fault:  # of a user's function
-                reasons.append(f"output {name!r}: {type(fault).__name__}: {fault}")
+            except Exception as fault:  # a user's function may raise anything
+                reasons.append(f"output {name!r}: {_told(fault)}")
         return outputs
 
     def _read_one(self, reader: Callable[..., Any], folder: Path, shape: Shape) -> Any:
@@ -287,6 +284,12 @@ class Command:
             return reader(folder, shape)
         files = [reader.file.replace("{scenario}", scenario) for scenario in self._plan.scenarios]
         return np.stack([_of_file(reader, file)(folder, shape[1:]) for file in files])
+
+
+def _told(fault: Exception) -> str:
+    """What a fault says, with its type where it is none of ours."""
+    own = isinstance(fault, (CommandFailed, ReadFault))
+    return str(fault) if own else f"{type(fault).__name__}: {fault}"
 
 
 def _of_file(reader: LongTable | CSV | JSON, file: str) -> LongTable | CSV | JSON:

@@ -69,9 +69,9 @@ def executable(name: str) -> Dependency:
     found = shutil.which(name)
     if found is not None:
         return Dependency.of(found, "program")
-    if os.access(name, os.X_OK) and os.path.isfile(name):
-        raise ValueError(f"command not found in PATH: {name!r}; the one of this folder is './{name}'")
     if os.path.isfile(name):
+        if os.access(name, os.X_OK):
+            raise ValueError(f"command not found in PATH: {name!r}; the one of this folder is './{name}'")
         raise ValueError(
             f"command {name!r} is not executable: run `chmod +x {name}`, or start it by its interpreter"
         )

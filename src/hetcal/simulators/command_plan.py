@@ -58,9 +58,10 @@ class Plan:
         if environment is not None and not isinstance(environment, Mapping):
             raise ValueError(f"environment is {environment!r}: give a dict of variable to value")
         words = [os.fspath(word) for word in command]
+        texts = tuple(Text(word, f"argument {word!r} of command") for word in words[1:])
         plan = cls(
             program=executable(words[0]),
-            arguments=tuple(Text(word, f"argument {word!r} of command") for word in words[1:]),
+            arguments=texts,
             environment={
                 name: Text(str(value), f"variable {name!r} of environment")
                 for name, value in (environment or {}).items()
@@ -75,7 +76,7 @@ class Plan:
         plan._check_names(set(parameters))
         plan._check_placeholders(set(parameters), deterministic)
         inside = {*plan._names, *read_files}
-        return replace(plan, arguments=tuple(_argument(text, inside) for text in plan.arguments))
+        return replace(plan, arguments=tuple(_argument(text, inside) for text in texts))
 
     @property
     def columns(self) -> set[str]:
@@ -227,7 +228,7 @@ def _check_known(text: Text, known: set[str]) -> None:
         )
 
 
-def _argument(text: Any, inside: set[str]) -> Text | Dependency:
+def _argument(text: Text, inside: set[str]) -> Text | Dependency:
     """An argument: the content counts where it is a file, unless one of the working directory has its name."""
     word = text.text
     if text.names or os.path.normpath(word) in inside or not os.path.isfile(word):

@@ -135,7 +135,9 @@ def run_command(
     if late.is_set():
         raise CommandLate(_tail(stderr))
     if code < 0:
-        raise CommandFailed(f"was ended by signal {_signal_name(-code)}{_tail(stderr)}")
+        # Those between SIGRTMIN and SIGRTMAX have no names.
+        name = next((each.name for each in signal.Signals if each == -code), str(-code))
+        raise CommandFailed(f"was ended by signal {name}{_tail(stderr)}")
     if code > 0:
         raise CommandFailed(f"ended with exit code {code}{_tail(stderr)}")
 
@@ -154,11 +156,6 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass  # nothing is left (macOS says EPERM of zombies)
-
-
-def _signal_name(number: int) -> str:
-    known = {int(each): each.name for each in signal.Signals}
-    return known.get(number, str(number))  # those between SIGRTMIN and SIGRTMAX have no names
 
 
 def _tail(path: Path) -> str:
