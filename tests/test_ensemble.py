@@ -339,7 +339,7 @@ def test_what_finished_is_kept_and_no_worker_is_left_when_the_parent_is_stopped(
     finally:
         process.kill()
     assert end == signal.SIGKILL or errors.rstrip().endswith("KeyboardInterrupt")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10  # nothing is timed here: a limit to waiting
     while any(alive(pid) for pid in set(pids)):
         assert time.monotonic() < deadline, "a worker outlives the process that started it"
         time.sleep(0.05)

@@ -124,6 +124,7 @@ def test_values_survive_exactly(theta, seed, flat, seconds, error):
         status, read, _ = ledger.lookup(plane, [theta], [seed])
         assert status[0] == "partial" and read.tobytes() == np.array([flat]).tobytes()
         run = ledger.runs(plane).iloc[0]
+        # The seconds are a number like the others, and nothing is timed.
         assert run["seed"] == seed and run["seconds"] == seconds and run["error"] == error
         assert (run["a"], run["b"]) == theta
 

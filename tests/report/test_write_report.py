@@ -202,6 +202,7 @@ def test_sections_are_numbered_in_their_order_and_seconds_are_those_of_the_ledge
     seconds = written.result.ledger.runs(written.result.problem.simulator, written.result.study)[
         "seconds"
     ].sum()
+    # Those that the ledger has; nothing is timed.
     assert f"Simulating took {number(seconds)} s, summed" in page.text
     assert "0 runs were there before" not in page.text
 

@@ -61,7 +61,7 @@ def check_all_gone(folder, runs):
     """So many programs ran, and neither they nor what they started nor their working directories are left."""
     rows = told(folder)
     assert len(rows) == runs
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60  # nothing is timed here: a limit to waiting
     while any(alive(pid) for pids, _ in rows for pid in pids) or any(os.path.exists(cwd) for _, cwd in rows):
         assert time.monotonic() < deadline, "something outlives its run"
         time.sleep(0.02)
@@ -69,9 +69,8 @@ def check_all_gone(folder, runs):
 
 @pytest.mark.parametrize("apart", ["together", "apart"])
 def test_the_time_limit_kills_grandchildren_too(tmp_path, apart):
-    begun = time.monotonic()
     result = run_one(family(tmp_path, apart, time_limit=1.0), np.array([1000.0]), 1)
-    assert result.status == "failed" and time.monotonic() - begun < 5
+    assert result.status == "failed"
     assert (
         result.error
         == "CommandFailed: exceeded the time limit of 1 s and was stopped; nothing on standard error"
@@ -85,13 +84,15 @@ def test_what_a_program_leaves_in_its_group_ends_with_it(tmp_path):
 
 
 def test_the_time_limit_is_that_of_all_starts_together(tmp_path):
+    code = "import sys, time; open(sys.argv[1], 'a').write(sys.argv[2] + ' '); time.sleep(2)"
     simulator = Command(
-        [*PYTHON, "-c", "import time; time.sleep(0.6)", "{scenario}", "{seed}"],
+        [*PYTHON, "-c", code, tmp_path / "started", "{scenario}", "{seed}"],
         parameters=[], outputs={"y": ()}, version="1", scenarios={"s1": {}, "s2": {}, "s3": {}},
-        read={"y": CSV("s1.stdout", "y")}, time_limit=1.0,
+        read={"y": CSV("s1.stdout", "y")}, time_limit=3.0,
     )  # fmt: skip
     result = run_one(simulator, np.array([]), 1)
-    assert "exceeded the time limit of 1 s" in result.error and 0.9 < result.seconds < 5
+    assert "exceeded the time limit of 3 s" in result.error
+    assert (tmp_path / "started").read_text() == "s1 s2 "
 
 
 @pytest.mark.parametrize("apart", ["together", "apart"])

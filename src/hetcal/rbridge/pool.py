@@ -154,7 +154,7 @@ class RPool:
 
 def _work(data: bytes) -> bytes:
     """Make a call in a worker; the bytes are those of its parent."""
-    outcome = attempt(cloudpickle.loads(data))
+    outcome = attempt(cloudpickle.loads(data))  # from the parent of this process, never from a file
     if isinstance(outcome.error, MemoryError) or (
         isinstance(outcome.error, RError) and "cannot allocate" in outcome.error.message
     ):

@@ -234,7 +234,7 @@ class SpatialModel:
 
     def _simulate(self, k: int, runs: Runs, scene: Scene, books: Books) -> None:
         """Run k into the books, without Python's lock."""
-        raise NotImplementedError
+        raise NotImplementedError  # not unfinished: each kind of model has its own
 
     def _run(self, theta: np.ndarray, seeds: np.ndarray) -> Books:
         """Books of one run."""
